@@ -1,0 +1,140 @@
+"""What a row of each dataset is.
+
+Every dataset lies under ``data/lake/<dataset>/date=YYYY-MM-DD/*.parquet``, where the date is the UTC date of the
+row's time column. Times are UTC, in microseconds. Datasets are append-only: a change is a new row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+__all__ = ["DATASETS", "RECIPIENTS", "Dataset"]
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One dataset of the lake.
+
+    Args:
+        name: Its folder.
+        schema: Columns as stored.
+        time: The column whose UTC date names the partition.
+        key: The column that identifies a row; a second row with the same key is not landed.
+        order: Columns the rows of a file are sorted by, so that readers skip row groups.
+    """
+
+    name: str
+    schema: pa.Schema
+    time: str
+    key: str
+    order: tuple[str, ...]
+
+
+_EVENTS = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string()),
+        pa.field("anonymous_id", pa.string()),
+        pa.field("event_name", pa.string(), nullable=False),
+        pa.field("event_time", _TIME, nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+        pa.field("properties", pa.string()),  # JSON object as text, null when empty
+        pa.field("source", pa.string()),
+    ]
+)
+
+_NOTIFICATIONS = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("event_name", pa.string(), nullable=False),
+        pa.field("event_time", _TIME, nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+        pa.field("message_id", pa.string()),
+        pa.field("campaign_id", pa.string()),
+        pa.field("campaign_name", pa.string()),
+        pa.field("run_id", pa.string()),
+        pa.field("journey_id", pa.string()),
+        pa.field("channel", pa.string()),
+        pa.field("provider", pa.string()),
+        pa.field("delivery_type", pa.string()),
+        pa.field("variant", pa.string()),
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("reason", pa.string()),
+        pa.field("properties", pa.string()),  # the rest, as a JSON object
+        pa.field("source", pa.string()),
+    ]
+)
+
+_PROFILES = pa.schema(
+    [
+        pa.field("change_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("changed_at", _TIME, nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+        pa.field("properties", pa.string(), nullable=False),  # JSON object of what changed
+        pa.field("source", pa.string()),
+    ]
+)
+
+_DEVICES = pa.schema(
+    [
+        pa.field("change_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("changed_at", _TIME, nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+        pa.field("channel", pa.string(), nullable=False),  # push or web_push
+        pa.field("platform", pa.string()),  # android, ios, web
+        pa.field("token", pa.string(), nullable=False),  # push token, or the subscription as JSON
+        pa.field("environment", pa.string()),  # production or sandbox
+        pa.field("active", pa.bool_(), nullable=False),  # false once it is dead or revoked
+        pa.field("source", pa.string()),
+    ]
+)
+
+_IDENTITIES = pa.schema(
+    [
+        pa.field("change_id", pa.string(), nullable=False),
+        pa.field("anonymous_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("changed_at", _TIME, nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+    ]
+)
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset("events", _EVENTS, "event_time", "event_id", ("event_name", "user_id", "event_time")),
+        Dataset("notifications", _NOTIFICATIONS, "event_time", "event_id", ("event_name", "user_id", "event_time")),
+        Dataset("profiles", _PROFILES, "changed_at", "change_id", ("user_id", "changed_at")),
+        Dataset("devices", _DEVICES, "changed_at", "change_id", ("user_id", "changed_at")),
+        Dataset("identities", _IDENTITIES, "changed_at", "change_id", ("anonymous_id", "changed_at")),
+    )
+}
+"""Every dataset that rows land in, by name."""
+
+RECIPIENTS = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("seq", pa.int64(), nullable=False),  # 0, 1, … over those to be sent; then the others
+        pa.field("message_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("planned", pa.string(), nullable=False),  # send, held_out, excluded
+        pa.field("reason", pa.string()),  # why excluded
+        pa.field("channel", pa.string(), nullable=False),
+        pa.field("variant", pa.string()),
+        pa.field("address", pa.string()),
+        pa.field("send_at", _TIME),  # null: as soon as possible
+        pa.field("context", pa.string()),  # JSON object the templates are rendered with
+    ]
+)
+"""A recipients file, ``data/lake/audiences/run=<run_id>/recipients.parquet``: one row a person of the audience.
+
+Written once by planning, with the rows to send first, in `seq` order; beside it ``run.json`` holds what was frozen
+with it (campaign, labels, provider, templates, clocks). Delivery reads these two and nothing else.
+"""
