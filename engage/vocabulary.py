@@ -37,9 +37,7 @@ class Channel(StrEnum):
     FACEBOOK_AUDIENCE = "facebook_audience"
 
 
-PULLED_CHANNELS: Final = frozenset(
-    {Channel.IN_APP, Channel.APP_INBOX, Channel.WEB_POPUP, Channel.WEB_EXIT_INTENT}
-)
+PULLED_CHANNELS: Final = frozenset({Channel.IN_APP, Channel.APP_INBOX, Channel.WEB_POPUP, Channel.WEB_EXIT_INTENT})
 """Channels whose messages wait in the mailbox until the app or page fetches them."""
 
 

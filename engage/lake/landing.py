@@ -114,17 +114,17 @@ class Lake:
         """The rows whose key is not in the lake, each key once, in the order of the file to be."""
         glob = str(self.folder(dataset.name) / "*" / "*.parquet")
         files_there = any(self.folder(dataset.name).glob("*/*.parquet"))
-        known = f"select {dataset.key} from read_parquet($glob)" if files_there else ""
-        anti = f"where {dataset.key} not in (select k.{dataset.key} from ({known}) k semi join landing using ({dataset.key}))"
+        known = f"select {dataset.key} from read_parquet($glob) semi join landing using ({dataset.key})"
+        anti = f"where {dataset.key} not in ({known})"
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
             connection.register("landing", table.append_column("row_number", pa.array(range(table.num_rows))))
             query = (
-                f"select * exclude (row_number) from landing {anti if known else ''} "
+                f"select * exclude (row_number) from landing {anti if files_there else ''} "
                 f"qualify row_number() over (partition by {dataset.key} order by row_number) = 1 "
                 f"order by {dataset.time}::date, {', '.join(dataset.order)}"
             )
-            result = connection.sql(query, params={"glob": glob} if known else None)
+            result = connection.sql(query, params={"glob": glob} if files_there else None)
             return result.to_arrow_table().cast(dataset.schema)
 
 
@@ -166,7 +166,5 @@ def _conform(dataset: Dataset, table: pa.Table) -> pa.Table:
         raise LandingError(f"rows do not fit: {error}", where=dataset.name) from error
     for field in dataset.schema:
         if not field.nullable and table[field.name].null_count:
-            raise LandingError(
-                f"column {field.name!r} has empty values", where=dataset.name, hint="fill them"
-            )
+            raise LandingError(f"column {field.name!r} has empty values", where=dataset.name, hint="fill them")
     return table

@@ -55,7 +55,8 @@ def message_columns_sql(properties: str) -> str:
     """
     typed = [f"{properties}->>'$.{name}' as {name}" for name in MESSAGE_COLUMNS]
     labels = (
-        f"case json_type({properties}, '$.labels') when 'ARRAY' then from_json({properties}->'$.labels', '[\"VARCHAR\"]') "
+        f"case json_type({properties}, '$.labels') "
+        f"when 'ARRAY' then from_json({properties}->'$.labels', '[\"VARCHAR\"]') "
         f"when 'VARCHAR' then [{properties}->>'$.labels'] "
         f"else case when {properties}->>'$.label' is not null then [{properties}->>'$.label'] end end as labels"
     )
@@ -99,9 +100,7 @@ def event_rows(rows: Any, *, received_at: datetime, source: str = "api") -> dict
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.register("given", table)
-        connection.execute(
-            f"create temp table typed as {query}", {"received_at": received_at, "source": source}
-        )
+        connection.execute(f"create temp table typed as {query}", {"received_at": received_at, "source": source})
         _refuse_bad_rows(connection, table)
         events = connection.sql(
             f"select * exclude (row_number) from typed where event_name not in ({messages}) order by row_number"
@@ -143,11 +142,7 @@ def profile_rows(rows: Any, *, received_at: datetime, source: str = "api") -> pa
         patch = "try_cast(properties as json)" if _is_text(table, "properties") else "to_json(properties)"
     else:
         patch = f"to_json({{{pairs}}})" if rest else "'{}'::json"
-    changed = (
-        "coalesce(try_cast(changed_at as timestamptz), $now)"
-        if "changed_at" in table.column_names
-        else "$now"
-    )
+    changed = "coalesce(try_cast(changed_at as timestamptz), $now)" if "changed_at" in table.column_names else "$now"
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.register("given", table)
@@ -175,12 +170,8 @@ def _refuse_bad_rows(connection: duckdb.DuckDBPyConnection, given: pa.Table) -> 
     if bad:
         row, column = bad[0]
         value = given[column][row].as_py() if column in given.column_names else None
-        what = (
-            f"{column} {str(value)[:80]!r} is not valid" if value not in (None, "") else f"{column} is empty"
-        )
-        raise LandingError(
-            f"row {row}: {what}", where="events", hint="mend it and try again; nothing has landed"
-        )
+        what = f"{column} {str(value)[:80]!r} is not valid" if value not in (None, "") else f"{column} is empty"
+        raise LandingError(f"row {row}: {what}", where="events", hint="mend it and try again; nothing has landed")
 
 
 def _as_arrow(rows: Any, known: Mapping[str, str]) -> pa.Table:
@@ -262,8 +253,10 @@ def _column(name: str, kind: str, table: pa.Table, default: str | None) -> str:
         return f"{default or 'null'}::{kind} as {name}"
     if kind == "json":
         parsed = f"try_cast({name} as json)" if _is_text(table, name) else f"to_json({name})"
-        patched = f"case when json_type({parsed}) = 'OBJECT' then json_merge_patch('{{}}', {parsed}) else {parsed} end"
-        return f"case when {name} is null then null else coalesce(nullif({patched}::varchar, '{{}}'), case when {parsed} is null then '0' end) end as {name}"
+        # JSON that does not parse becomes 0, which is no object and so is refused with its row; nulls are dropped.
+        object_ = f"json_type({parsed}) = 'OBJECT'"
+        tidy = f"nullif(json_merge_patch('{{}}', {parsed})::varchar, '{{}}')"
+        return f"case when {name} is null then null when {object_} then {tidy} else '0' end as {name}"
     cast = f"try_cast({name} as {kind})"
     return f"coalesce({cast}, {default}) as {name}" if default else f"{cast} as {name}"
 

@@ -110,9 +110,7 @@ DATASETS = {
     dataset.name: dataset
     for dataset in (
         Dataset("events", _EVENTS, "event_time", "event_id", ("event_name", "user_id", "event_time")),
-        Dataset(
-            "notifications", _NOTIFICATIONS, "event_time", "event_id", ("event_name", "user_id", "event_time")
-        ),
+        Dataset("notifications", _NOTIFICATIONS, "event_time", "event_id", ("event_name", "user_id", "event_time")),
         Dataset("profiles", _PROFILES, "changed_at", "change_id", ("user_id", "changed_at")),
         Dataset("devices", _DEVICES, "changed_at", "change_id", ("user_id", "changed_at")),
         Dataset("identities", _IDENTITIES, "changed_at", "change_id", ("anonymous_id", "changed_at")),

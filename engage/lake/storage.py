@@ -92,9 +92,7 @@ class Batch:
         for file in files:
             _sync_file(file)
         names = [str(file.relative_to(self.folder)) for file in files]
-        write_atomically(
-            self.folder / _COMMIT, json.dumps({"files": names, "removals": self._removals}, indent=0)
-        )
+        write_atomically(self.folder / _COMMIT, json.dumps({"files": names, "removals": self._removals}, indent=0))
         self._storage.finish(self.folder)
         return len(files)
 
