@@ -5,4 +5,9 @@
 2
 """
 
+from engage.errors import ConfigurationError, EngageError
+from engage.workspace import Workspace
+
+__all__ = ["ConfigurationError", "EngageError", "Workspace", "__version__"]
+
 __version__ = "0.1.0"

@@ -1,0 +1,258 @@
+"""The engine that answers: DuckDB over the lake, read-only and locked in."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+import polars as pl
+
+from engage.errors import MissingParameterError, QueryError, ReadOnlyError, UnknownParameterError, UnknownSegmentError
+from engage.lake.landing import Lake
+from engage.query.files import literal
+from engage.query.views import ViewSet
+from engage.settings import Settings
+
+__all__ = ["Engine", "moment"]
+
+_READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+_WHERE = re.compile(r"LINE (\d+):")
+
+
+def moment(value: str | date | datetime | None, timezone: str) -> datetime | None:
+    """Read a point in time.
+
+    Args:
+        value: A time; a date or a time without a zone is taken in `timezone`, a date at its first instant.
+        timezone: IANA name.
+
+    Returns:
+        The time in UTC, or None for None.
+
+    Raises:
+        QueryError: The text is neither a date nor a time.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise QueryError(f"{value!r} is not a time", hint="write 2026-03-01 or 2026-03-01T09:30+01:00") from None
+    elif not isinstance(value, datetime):
+        value = datetime.combine(value, clock_time())
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=ZoneInfo(timezone))
+    return value.astimezone(UTC)
+
+
+class Engine:
+    """DuckDB over one workspace's lake.
+
+    The connection can neither write, attach, install nor read outside the workspace: external access is limited to
+    the workspace's folder, the configuration is locked, and only selects are run.
+
+    Relations are the files of ``sql/lake/`` (``events``, ``profiles`` …) and ``sql/segments/`` (``segments.lapsed`` …).
+    Every lake relation ends at `as_of`: a row at that very instant is already beyond it.
+
+    Args:
+        settings: The workspace.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        Lake(settings).seed()
+        self._lock = threading.Lock()
+        self._views = ViewSet(settings.sql)
+        self._connection = duckdb.connect()
+        self._set_up(self._connection)
+
+    def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        settings = self.settings
+        zone = literal(settings.timezone)
+        spill = settings.lake / ".spill"
+        local = (
+            "make_timestamp(epoch_us(t))"  # the same as `at time zone 'UTC'`, ten times as fast
+            if settings.timezone == "UTC"
+            else f"(t at time zone {zone})"
+        )
+        for statement in (
+            f"set global TimeZone = {zone}",
+            f"set temp_directory = {literal(str(spill))}",
+            "set parquet_metadata_cache = true",
+            # A partition filter can make the planner pick a nested loop that never ends.
+            "set asof_loop_join_threshold = 0",
+            f"set threads = {int(settings.options['threads'])}" if "threads" in settings.options else "",
+            f"set memory_limit = {literal(str(settings.options['memory_limit']))}"
+            if "memory_limit" in settings.options
+            else "",
+            f"create macro lake(dataset) as {literal(str(settings.lake))} || '/' || dataset || '/*/*.parquet'",
+            "create macro as_of() as coalesce(getvariable('as_of'), current_timestamp)",
+            "create macro visible(t) as getvariable('as_of') is null or t < getvariable('as_of')",
+            "create macro known(t) as getvariable('known_at') is null or t <= getvariable('known_at')",
+            f"create macro local_time(t) as {local}",
+            f"create macro local_date(t) as {local}::date",
+            f"set allowed_directories = [{literal(str(settings.root))}]",
+            "set enable_external_access = false",
+            "set lock_configuration = true",
+        ):
+            if statement:
+                connection.execute(statement)
+
+    def frame(
+        self,
+        query: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Run one select.
+
+        Args:
+            query: SQL with ``$name`` parameters.
+            params: A value for each of them; no others.
+            as_of: Answer as of then: rows from that instant on are not seen. Needs a time zone.
+            known_at: See only what had been received by then.
+
+        Returns:
+            The result.
+
+        Raises:
+            QueryError: The SQL is wrong; line and column are told.
+            ReadOnlyError: It would write, attach or read outside the workspace.
+            MissingParameterError: A parameter has no value.
+            UnknownParameterError: A value has no parameter.
+        """
+        cursor = self._cursor(query, params or {}, as_of, known_at)
+        try:
+            return cursor.sql(query, params=dict(params) if params else None).pl()
+        except duckdb.Error as error:
+            raise self._explained(_located(cursor, query, params or {}, error)) from error
+        finally:
+            cursor.close()
+
+    def copy(
+        self,
+        query: str,
+        params: Mapping[str, object] | None,
+        path: Path,
+        *,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> None:
+        """Run one select and write the result as one Parquet file, whole or not at all, without holding it in memory.
+
+        Args:
+            query: As for :meth:`frame`.
+            params: As for :meth:`frame`.
+            path: The file, inside the workspace.
+            as_of: As for :meth:`frame`.
+            known_at: As for :meth:`frame`.
+        """
+        cursor = self._cursor(query, params or {}, as_of, known_at)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            cursor.execute(
+                f"copy ({query}) to {literal(str(temporary))} (format parquet, compression zstd)", dict(params or {})
+            )
+            temporary.replace(path)
+        except duckdb.Error as error:
+            raise self._explained(error) from error
+        finally:
+            cursor.close()
+            temporary.unlink(missing_ok=True)
+
+    def relations(self) -> dict[str, Path]:
+        """The relations that can be queried, each with the file that defines it."""
+        with self._lock:
+            self._views.refresh(self._connection)
+            return dict(self._views.names)
+
+    def fault(self, relation: str) -> str | None:
+        """Why a relation's file is not usable, or None when it is."""
+        with self._lock:
+            self._views.refresh(self._connection)
+            return self._views.broken.get(relation)
+
+    def columns(self, query: str) -> dict[str, str]:
+        """The result's columns and DuckDB types, without running the query; parameters are taken as null."""
+        names = self.parameters(query)
+        rows = self.frame(f"describe {query}", dict.fromkeys(names) or None)
+        return dict(zip(rows["column_name"], rows["column_type"], strict=True))
+
+    def parameters(self, query: str) -> set[str]:
+        """The names of a select's ``$name`` parameters.
+
+        Raises:
+            ReadOnlyError: It is not one select.
+        """
+        try:
+            statements = self._connection.extract_statements(query)
+        except duckdb.Error as error:
+            raise self._explained(error) from error
+        if len(statements) != 1 or statements[0].type not in _READS:
+            kinds = ", ".join(statement.type.name.lower() for statement in statements) or "nothing"
+            raise ReadOnlyError(
+                f"only one select can be run here, not {kinds}", hint="the lake is written by `engage import` and sends"
+            )
+        return set(statements[0].named_parameters)
+
+    def _cursor(
+        self, query: str, params: Mapping[str, object], as_of: datetime | None, known_at: datetime | None
+    ) -> duckdb.DuckDBPyConnection:
+        names = self.parameters(query)
+        if missing := names - set(params):
+            name = sorted(missing)[0]
+            raise MissingParameterError(f"parameter ${name} has no value", hint=f"give {name}=…")
+        if unknown := set(params) - names:
+            name = sorted(unknown)[0]
+            raise UnknownParameterError(f"there is no parameter ${name}", hint=f"there are: {sorted(names) or 'none'}")
+        with self._lock:
+            self._views.refresh(self._connection)
+            cursor = self._connection.cursor()
+        # A variable belongs to its cursor, so queries as of different times can run side by side.
+        for name, value in (("as_of", as_of), ("known_at", known_at)):
+            if value is not None:
+                cursor.execute(f"set variable {name} = {literal(value)}")
+        return cursor
+
+    def _explained(self, error: duckdb.Error) -> QueryError:
+        text = str(error)
+        what = text.split("\n", 1)[0]
+        where = ""
+        if match := _WHERE.search(text):
+            lines = text[match.start() :].split("\n")
+            caret = lines[1].find("^") if len(lines) > 1 else -1
+            where = f"line {match[1]}" + (f", column {caret - len(match[0])}" if caret > len(match[0]) else "")
+        if isinstance(error, duckdb.PermissionException):
+            return ReadOnlyError(what, where=where, hint="a query reads the workspace's own files only")
+        for name, fault in self._views.broken.items():
+            if name.startswith("segments.") and name.split(".")[1] in what and "does not exist" in what:
+                path = f"sql/segments/{name.split('.')[1]}.sql"
+                return QueryError(fault.split("\n", 1)[0], where=path, hint="mend that file")
+        if isinstance(error, duckdb.CatalogException) and "segments." in what and "does not exist" in what:
+            return UnknownSegmentError(what, where=where)  # type: ignore[return-value]
+        hint = ""
+        if did := re.search(r"Did you mean \"?([^\"\n]+)\"?", text):
+            hint = f"did you mean {did[1].rstrip('?')}?"
+        return QueryError(what, where=where, hint=hint)
+
+
+def _located(
+    cursor: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, object], error: duckdb.Error
+) -> duckdb.Error:
+    """The same error with the line it concerns, which only a plain `execute` tells."""
+    try:
+        cursor.execute(query, dict(params))
+    except duckdb.Error as located:
+        return located
+    return error

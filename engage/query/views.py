@@ -1,0 +1,92 @@
+"""SQL files as relations: ``sql/lake/events.sql`` is ``events``, ``sql/segments/lapsed.sql`` is ``segments.lapsed``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from engage.errors import QueryError
+from engage.query.files import SqlFile, read_sql, with_literals
+
+__all__ = ["VIEW_FOLDERS", "ViewSet"]
+
+VIEW_FOLDERS = {"lake": "main", "segments": "segments"}
+"""Folders under ``sql/`` whose files are relations, and the schema they are in."""
+
+
+class ViewSet:
+    """The relations of a workspace, kept in step with their files.
+
+    A file that does not bind is left out, and its fault told when it is asked for: one analyst's broken draft must not
+    stop everybody's queries.
+
+    Args:
+        sql: The workspace's ``sql/`` folder.
+    """
+
+    def __init__(self, sql: Path) -> None:
+        self._sql = sql
+        self._seen: tuple[tuple[str, int, int], ...] | None = None
+        self.broken: dict[str, str] = {}
+        self.names: dict[str, Path] = {}
+
+    def refresh(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make, replace and drop views so that they are what the files say."""
+        files = [(schema, path) for folder, schema in VIEW_FOLDERS.items() for path in self._files(folder)]
+        seen = tuple((str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for _, path in files)
+        if seen == self._seen:
+            return
+        for schema in VIEW_FOLDERS.values():
+            if schema != "main":
+                connection.execute(f'drop schema if exists "{schema}" cascade')
+                connection.execute(f'create schema "{schema}"')
+        for name in self.names:
+            if not name.startswith("segments."):
+                connection.execute(f'drop view if exists "{name}" cascade')
+        self.names, self.broken = {}, {}
+        waiting: list[tuple[str, SqlFile]] = []
+        for schema, path in files:
+            try:
+                waiting.append((schema, read_sql(path)))
+            except QueryError as error:
+                self.broken[_qualified(schema, path.stem)] = str(error)
+        self._create(connection, waiting)
+        self._seen = seen
+
+    def _files(self, folder: str) -> Iterable[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            yield from sorted((self._sql / folder).glob("*.sql"))
+
+    def _create(self, connection: duckdb.DuckDBPyConnection, waiting: list[tuple[str, SqlFile]]) -> None:
+        """Create views in rounds, since a file may name another that sorts after it."""
+        while waiting:
+            left: list[tuple[str, SqlFile]] = []
+            for schema, file in waiting:
+                name = _qualified(schema, file.name)
+                try:
+                    _one_select(connection, file)
+                    text = with_literals(file.text, file.params)
+                    connection.execute(f'create or replace view "{schema}"."{file.name}" as {text}')
+                    self.names[name] = file.path
+                    self.broken.pop(name, None)
+                except duckdb.Error as error:
+                    self.broken[name] = str(error)
+                    left.append((schema, file))
+                except QueryError as error:
+                    self.broken[name] = str(error)
+            if len(left) == len(waiting):
+                return
+            waiting = left
+
+
+def _qualified(schema: str, name: str) -> str:
+    return name if schema == "main" else f"{schema}.{name}"
+
+
+def _one_select(connection: duckdb.DuckDBPyConnection, file: SqlFile) -> None:
+    statements = connection.extract_statements(file.text)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise QueryError("holds something other than one select", where=str(file.path), hint="leave one select in it")
