@@ -51,7 +51,7 @@ class Segment:
 
     def count(self) -> int:
         """How many users are in it."""
-        return int(self._frame("select count(distinct user_id) as users from (\n{}\n)").item())
+        return int(self._frame("select count(distinct user_id) as users from ({}\n)").item())
 
     def users(self) -> pl.DataFrame:
         """Who is in it.
@@ -62,7 +62,7 @@ class Segment:
         Raises:
             QueryError: The SQL is wrong, gives no ``user_id``, or more than one row for a user.
         """
-        users = self._frame("select user_id::varchar as user_id from (\n{}\n) order by user_id")
+        users = self._frame("select user_id::varchar as user_id from ({}\n) order by user_id")
         if users["user_id"].is_duplicated().any():
             raise QueryError("gives a user more than once", where=str(self.file.path), hint="add select distinct")
         return users
