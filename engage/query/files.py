@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engage.errors import QueryError
 
-__all__ = ["SqlFile", "literal", "read_sql", "with_literals"]
+__all__ = ["SqlFile", "literal", "parse_value", "read_sql", "with_literals"]
 
 Value = str | int | float | bool | date | None
 
@@ -82,12 +82,13 @@ def _params(line: str, path: Path) -> dict[str, Value]:
             raise QueryError(
                 f"cannot read params {line[position:]!r}", where=str(path), hint="write -- params: days=30, name='x'"
             )
-        found[match[1]] = _value(match[2])
+        found[match[1]] = parse_value(match[2])
         position = match.end()
     return found
 
 
-def _value(text: str) -> Value:
+def parse_value(text: str) -> Value:
+    """Read a value as a header or a command line gives it: quoted text, a number, a date, true, false or null."""
     if text.startswith("'"):
         return text[1:-1].replace("''", "'")
     if text.lower() in ("true", "false"):

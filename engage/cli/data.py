@@ -1,0 +1,49 @@
+"""Workspace and lake: init, import, sql, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from engage.cli.options import as_of_option, opened, param_option, parsed_params
+from engage.cli.output import format_option, say, show
+from engage.errors import EngageError
+from engage.workspace import Workspace
+
+__all__ = ["check", "init", "sql"]
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--timezone", default="UTC", show_default=True, help="The time zone days are counted in.")
+def init(path: Path, timezone: str) -> None:
+    """Make a workspace at PATH."""
+    workspace = Workspace.create(path, timezone=timezone)
+    say(f"made {workspace.root}")
+    say(f"next: cd {path} && engage import FILE --mapping sql/imports/example.sql, or engage sample")
+
+
+@click.command()
+@click.argument("query")
+@as_of_option
+@param_option
+@format_option
+@click.pass_context
+def sql(context: click.Context, query: str, as_of: str | None, params: tuple[str, ...], format_: str) -> None:
+    """Run one select over the lake; QUERY may be a .sql file."""
+    file = Path(query)
+    text = file.read_text() if query.endswith(".sql") and file.is_file() else query
+    show(opened(context).sql(text, as_of=as_of, **parsed_params(params)), format_)
+
+
+@click.command()
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Check every SQL file: reproducible, read-only, one row a user."""
+    findings = opened(context).check()
+    for finding in findings:
+        say(str(finding))
+    if findings:
+        raise EngageError(f"{len(findings)} faults in sql/", hint="mend them and run `engage check` again")
+    say("sql/ is in order")

@@ -1,0 +1,80 @@
+"""Segments: list, count, show, check."""
+
+from __future__ import annotations
+
+import click
+import polars as pl
+
+from engage.cli.options import as_of_option, opened, param_option, parsed_params
+from engage.cli.output import format_option, say, show
+from engage.errors import EngageError
+
+__all__ = ["segment"]
+
+
+@click.group()
+def segment() -> None:
+    """Named lists of users, each a file under sql/segments/."""
+
+
+@segment.command("list")
+@format_option
+@click.pass_context
+def list_(context: click.Context, format_: str) -> None:
+    """Every segment with its size now."""
+    workspace = opened(context)
+    rows = []
+    for file in workspace.segments():
+        try:
+            users: int | None = workspace.segment(file.name).count()
+        except EngageError:
+            users = None  # `engage segment check` tells why
+        params = ", ".join(f"{name}={value}" for name, value in file.params.items())
+        rows.append({"segment": file.name, "users": users, "title": file.title, "params": params})
+    show(
+        pl.DataFrame(rows, schema={"segment": pl.String, "users": pl.Int64, "title": pl.String, "params": pl.String}),
+        format_,
+    )
+
+
+@segment.command()
+@click.argument("name")
+@as_of_option
+@param_option
+@click.pass_context
+def count(context: click.Context, name: str, as_of: str | None, params: tuple[str, ...]) -> None:
+    """How many users are in segment NAME."""
+    say(f"{opened(context).segment(name, as_of=as_of, **parsed_params(params)).count():,}")
+
+
+@segment.command("show")
+@click.argument("name")
+@as_of_option
+@param_option
+@format_option
+@click.option("--sql", "only_sql", is_flag=True, help="Print its SQL instead.")
+@click.pass_context
+def show_(
+    context: click.Context, name: str, as_of: str | None, params: tuple[str, ...], format_: str, only_sql: bool
+) -> None:
+    """Who is in segment NAME."""
+    found = opened(context).segment(name, as_of=as_of, **parsed_params(params))
+    if only_sql:
+        say(found.sql.rstrip())
+    else:
+        show(found.users(), format_, title=found.title, rows=20)
+
+
+@segment.command()
+@click.argument("name", required=False)
+@click.pass_context
+def check(context: click.Context, name: str | None) -> None:
+    """Check segment NAME, or all: reproducible, read-only, one row a user."""
+    workspace = opened(context)
+    files = [workspace.segment(name).file] if name else workspace.segments()
+    findings = [finding for file in files for finding in workspace.check_file(file.path)]
+    for finding in findings:
+        say(str(finding))
+    if findings:
+        raise EngageError(f"{len(findings)} faults", where="sql/segments/", hint="mend them and check again")
+    say(f"{len(files)} segments are in order")

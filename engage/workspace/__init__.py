@@ -1,0 +1,45 @@
+"""The face of the package: a workspace, whose methods are each one call down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engage.settings import Settings, find_root
+from engage.template import copy_template
+from engage.workspace.base import Time
+from engage.workspace.landing import LandingFace
+from engage.workspace.queries import QueryFace
+
+__all__ = ["Time", "Workspace"]
+
+
+class Workspace(LandingFace, QueryFace):
+    """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
+
+    Args:
+        settings: Its folders and options; use :meth:`open` or :meth:`create`.
+    """
+
+    @classmethod
+    def create(cls, path: str | Path, timezone: str = "UTC") -> Workspace:
+        """Make a workspace in a folder: SQL, notebooks, settings, labels and a sample campaign.
+
+        Args:
+            path: A folder, new or without a workspace in it.
+            timezone: IANA name of the time zone days, weeks and months are counted in.
+
+        Raises:
+            ConfigurationError: There is a workspace already, or the time zone is not known.
+        """
+        workspace = cls(copy_template(Path(path), timezone=timezone))
+        workspace.lake.seed()
+        return workspace
+
+    @classmethod
+    def open(cls, path: str | Path = ".") -> Workspace:
+        """Open the workspace that holds a folder, looking upward.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        return cls(Settings.load(find_root(path)))

@@ -1,0 +1,49 @@
+"""What every part of the face stands on: the settings, the lake and the engine of one workspace."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+
+from engage.lake.landing import Lake
+from engage.query.engine import Engine, moment
+from engage.settings import Settings
+
+__all__ = ["Base", "Time"]
+
+Time = str | date | datetime | None
+"""A point in time; a date or a time without a zone is taken in the workspace's time zone."""
+
+
+class Base:
+    """The settings, lake and engine of one workspace.
+
+    Args:
+        settings: Its folders and options.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.root)!r})"
+
+    @property
+    def root(self) -> Path:
+        """The workspace's folder."""
+        return self.settings.root
+
+    @cached_property
+    def lake(self) -> Lake:
+        """What writes to the lake."""
+        return Lake(self.settings)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What answers queries."""
+        return Engine(self.settings)
+
+    def moment(self, value: Time) -> datetime | None:
+        """A point in time, in UTC."""
+        return moment(value, self.settings.timezone)
