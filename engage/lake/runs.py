@@ -1,0 +1,260 @@
+"""A planned run: who is to get what, frozen in two files that never change again.
+
+``data/lake/audiences/run=<run_id>/recipients.parquet`` has a row for each person of the audience
+(:data:`engage.lake.schema.RECIPIENTS`), ``run.json`` beside it what was frozen with it. Planning writes them, delivery
+reads them; how far a run has got is the ledger's and the lake's to say, never these files'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from engage.errors import PlanError
+from engage.lake.schema import RECIPIENTS
+from engage.lake.storage import Storage, sync_folder, write_atomically
+from engage.settings import Settings
+from engage.vocabulary import Channel, DeliveryType
+
+__all__ = ["Counts", "Run", "list_runs", "read_run", "recipients_path", "run_folder", "write_run"]
+
+_VERSION = 1
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_TIMES = ("planned_at", "as_of", "known_at", "start_at", "end_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How an audience was split; the parts add up to it.
+
+    Args:
+        send: People with a message to be sent.
+        held_out: People kept back in a control group.
+        excluded: People left out, by reason.
+    """
+
+    send: int = 0
+    held_out: int = 0
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def audience(self) -> int:
+        """Everyone."""
+        return self.send + self.held_out + sum(self.excluded.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was frozen when a run was planned.
+
+    Args:
+        run_id: Its name: letters, digits, ``.``, ``_`` and ``-``.
+        campaign_id: The campaign or journey it belongs to.
+        campaign_name: Its title as of then.
+        channel: Where its messages go.
+        planned_at: The clock when it was planned; time zone needed, as for all times here.
+        provider: Which provider sends; None for the channel's default.
+        fallback: Providers to try when that one is down, in order.
+        delivery_type: How it came about.
+        labels: Message labels its messages carry.
+        journey_id: The journey, when one planned it.
+        as_of: The clock the audience was asked with (bounds `event_time`).
+        known_at: What had been received by then (bounds `received_at`).
+        content: Template texts and values by variant, then by field.
+        throttle_per_second: The most messages a second, when the campaign sets a limit.
+        start_at: Nothing leaves before.
+        end_at: What has not left by then is not sent any more.
+        options: What else the channel or provider needs, as JSON values.
+        counts: How the audience was split; filled in by :func:`write_run`.
+        recipients_sha256: Of the recipients file's bytes; filled in by :func:`write_run`.
+    """
+
+    run_id: str
+    campaign_id: str
+    campaign_name: str
+    channel: str
+    planned_at: datetime
+    provider: str | None = None
+    fallback: tuple[str, ...] = ()
+    delivery_type: str = DeliveryType.ONE_TIME
+    labels: tuple[str, ...] = ()
+    journey_id: str | None = None
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+    content: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    throttle_per_second: float | None = None
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    recipients_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not _RUN_ID.fullmatch(self.run_id):
+            raise PlanError(f"{self.run_id!r} is not a run id", hint="use letters, digits, '.', '_' and '-'")
+        if self.channel not in set(Channel):
+            raise PlanError(f"channel {self.channel!r} is not known", where=self.run_id, hint=", ".join(Channel))
+        for name in _TIMES:
+            value = getattr(self, name)
+            if value is not None and value.tzinfo is None:
+                raise PlanError(f"{name} has no time zone", where=self.run_id)
+
+
+def run_folder(settings: Settings, run_id: str) -> Path:
+    """The folder of a run's two files.
+
+    Raises:
+        PlanError: It could not be the name of a run.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise PlanError(f"{run_id!r} is not a run id", hint="see `engage delivery status`")
+    return settings.lake / "audiences" / f"run={run_id}"
+
+
+def recipients_path(settings: Settings, run_id: str) -> Path:
+    """The recipients file of a run."""
+    return run_folder(settings, run_id) / "recipients.parquet"
+
+
+def write_run(settings: Settings, run: Run, recipients: pa.Table | Path) -> Run:
+    """Freeze a run: both of its files appear at once, and never change.
+
+    Planning the same run again with the same result is harmless.
+
+    Args:
+        settings: The workspace.
+        run: What to write into ``run.json``; `counts` and `recipients_sha256` are worked out here.
+        recipients: Rows in the schema :data:`engage.lake.schema.RECIPIENTS`, those with ``planned = 'send'`` first and
+            numbered 0, 1, … in `seq`; or a finished Parquet file of them, which is moved away.
+
+    Returns:
+        The run with `counts` and `recipients_sha256`.
+
+    Raises:
+        PlanError: The rows are not as described, or the run exists with other recipients.
+    """
+    storage = Storage(settings)
+    target = run_folder(settings, run.run_id)
+    with storage.writing():
+        staged = storage.staging / f"run-{uuid.uuid4().hex}"
+        staged.mkdir(parents=True)
+        try:
+            file = staged / "recipients.parquet"
+            if isinstance(recipients, Path):
+                shutil.move(recipients, file)
+            else:
+                pq.write_table(_conform(run, recipients), file, compression="zstd", row_group_size=50_000)
+            run = replace(run, counts=_counts(run, file), recipients_sha256=_sha256(file))
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+            if (target / "run.json").exists():
+                return _same(settings, run)
+            write_atomically(staged / "run.json", _to_json(run))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.rename(target)
+            sync_folder(target.parent)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+    return run
+
+
+def read_run(settings: Settings, run_id: str, *, verify: bool = False) -> Run:
+    """Read what was frozen with a run.
+
+    Args:
+        settings: The workspace.
+        run_id: Its name.
+        verify: Also compare the recipients file with its recorded sha256.
+
+    Raises:
+        PlanError: There is no such run, or its files are not what was written.
+    """
+    path = run_folder(settings, run_id) / "run.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PlanError(f"no run {run_id!r}", hint="see `engage delivery status`") from None
+    except ValueError as error:
+        raise PlanError(f"not valid JSON: {error}", where=str(path)) from error
+    if values.pop("version", None) != _VERSION:
+        raise PlanError("written by another version", where=str(path), hint=f"this one reads version {_VERSION}")
+    try:
+        for name in _TIMES:
+            values[name] = datetime.fromisoformat(values[name]) if values.get(name) else None
+        for name in ("labels", "fallback"):
+            values[name] = tuple(values.get(name) or ())
+        values["counts"] = Counts(**values["counts"])
+        run = Run(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlanError(f"not a run: {error}", where=str(path)) from error
+    if verify and _sha256(path.with_name("recipients.parquet")) != run.recipients_sha256:
+        raise PlanError("the recipients file was changed after planning", where=str(path.parent), hint="plan anew")
+    return run
+
+
+def list_runs(settings: Settings) -> list[Run]:
+    """Every run that was planned, oldest first."""
+    files = (settings.lake / "audiences").glob("run=*/run.json")
+    runs = [read_run(settings, file.parent.name.removeprefix("run=")) for file in files]
+    return sorted(runs, key=lambda run: (run.planned_at, run.run_id))
+
+
+def _to_json(run: Run) -> str:
+    values: dict[str, Any] = {"version": _VERSION, **asdict(run)}
+    for name in _TIMES:
+        if values[name] is not None:
+            values[name] = values[name].astimezone(UTC).isoformat()
+    return json.dumps(values, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _conform(run: Run, table: pa.Table) -> pa.Table:
+    try:
+        return table.select(RECIPIENTS.names).cast(RECIPIENTS)
+    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise PlanError(f"recipients do not fit: {error}", where=run.run_id) from error
+
+
+def _counts(run: Run, file: Path) -> Counts:
+    """Count the rows, and check what delivery relies on."""
+    table = pq.read_table(file, columns=["run_id", "seq", "planned", "reason", "channel"], partitioning=None)
+    by_planned = {row["values"]: row["counts"] for row in pc.value_counts(table["planned"]).to_pylist()}
+    if unknown := set(by_planned) - {"send", "held_out", "excluded"}:
+        raise PlanError(f"planned is {unknown.pop()!r}", where=run.run_id, hint="send, held_out or excluded")
+    send = by_planned.get("send", 0)
+    first = table.slice(0, send)
+    if not (
+        pc.all(pc.equal(first["planned"], "send")).as_py() in (True, None)
+        and first["seq"].combine_chunks().equals(pa.array(range(send), pa.int64()))
+    ):
+        raise PlanError("rows to send are not first, numbered 0, 1, …", where=run.run_id)
+    for name in ("run_id", "channel"):
+        if pc.any(pc.not_equal(table[name], getattr(run, name))).as_py():
+            raise PlanError(f"{name} differs from the run's", where=run.run_id)
+    excluded = table.filter(pc.equal(table["planned"], "excluded"))["reason"]
+    reasons = {row["values"] or "": row["counts"] for row in pc.value_counts(excluded).to_pylist()}
+    return Counts(send, by_planned.get("held_out", 0), dict(sorted(reasons.items())))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _same(settings: Settings, run: Run) -> Run:
+    there = read_run(settings, run.run_id)
+    if there.recipients_sha256 != run.recipients_sha256:
+        raise PlanError(f"run {run.run_id} exists with other recipients", hint="plan it under another id")
+    return there
