@@ -133,7 +133,7 @@ def check_file(engine: Engine, file: SqlFile, *, grain: str | None = None) -> li
             line, column = _position(file.text, spare[0])
             findings.append(Finding(file.path, line, column, f"the parameter {spare[0]} is not used", "take it out"))
         params = {name: file.params[name] for name in names}
-        columns = engine.columns(file.text)
+        columns = engine.columns(file.text, params or None)
         if grain and grain not in columns:
             findings.append(Finding(file.path, 1, 1, f"has no column {grain}", f"a segment is a list of {grain}"))
         elif grain:

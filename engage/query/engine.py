@@ -183,10 +183,9 @@ class Engine:
             self._views.refresh(self._connection)
             return self._views.broken.get(relation)
 
-    def columns(self, query: str) -> dict[str, str]:
-        """The result's columns and DuckDB types, without running the query; parameters are taken as null."""
-        names = self.parameters(query)
-        rows = self.frame(f"describe {query}", dict.fromkeys(names) or None)
+    def columns(self, query: str, params: Mapping[str, object] | None = None) -> dict[str, str]:
+        """The result's columns and DuckDB types, without running the query."""
+        rows = self.frame(f"describe {query}", params)
         return dict(zip(rows["column_name"], rows["column_type"], strict=True))
 
     def parameters(self, query: str) -> set[str]:
@@ -196,7 +195,8 @@ class Engine:
             ReadOnlyError: It is not one select.
         """
         try:
-            statements = self._connection.extract_statements(query)
+            with self._lock:
+                statements = self._connection.extract_statements(query)
         except duckdb.Error as error:
             raise self._explained(error) from error
         if len(statements) != 1 or statements[0].type not in _READS:
