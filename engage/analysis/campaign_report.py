@@ -132,7 +132,7 @@ def _row(row: Mapping[str, object], fact: CampaignFacts | None) -> dict[str, obj
     if given.get("control_n") and given.get("treated_n"):
         moments = [given[f"{group}_{what}"] for group in ("treated", "control") for what in ("n", "mean", "variance")]
         found["control_rate"] = given["control_mean"]
-        estimate = asdict(difference_of_means(*[value or 0 for value in moments]))  # type: ignore[arg-type]
+        estimate = asdict(difference_of_means(*[value or 0 for value in moments]))
         for name, field in (("", "difference"), ("_low", "ci_low"), ("_high", "ci_high"), ("_p_value", "p_value")):
             found[f"lift{name}"] = estimate[field]
     return found
