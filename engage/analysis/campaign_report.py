@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -130,7 +131,9 @@ def _row(row: Mapping[str, object], fact: CampaignFacts | None) -> dict[str, obj
         found[f"{part}_rate"] = _share(found[part], found[whole])
     found["conversion_rate"] = _share(found["converted"], found["users_sent"])
     if given.get("control_n") and given.get("treated_n"):
-        moments = [given[f"{group}_{what}"] for group in ("treated", "control") for what in ("n", "mean", "variance")]
+        moments: list[Any] = [
+            given[f"{group}_{what}"] for group in ("treated", "control") for what in ("n", "mean", "variance")
+        ]
         found["control_rate"] = given["control_mean"]
         estimate = asdict(difference_of_means(*[value or 0 for value in moments]))
         for name, field in (("", "difference"), ("_low", "ci_low"), ("_high", "ci_high"), ("_p_value", "p_value")):
