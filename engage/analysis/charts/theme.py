@@ -79,6 +79,7 @@ def _theme() -> alt.theme.ThemeConfig:
             "gridDash": [2, 3],
             "titlePadding": 8,
             "labelOverlap": True,
+            "labelPadding": 6,
             "labelLimit": 220,
         },
         "axisX": {"grid": False},
