@@ -1,0 +1,169 @@
+"""Which events are meant: a name, any activity, or a name with conditions on properties, as SQL with bound values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from engage.errors import QueryError
+from engage.vocabulary import MESSAGE_EVENTS
+
+__all__ = ["OPERATORS", "Binder", "EventSet", "Selector", "property_condition", "select_events"]
+
+Selector = str | Mapping[str, Any] | None
+"""An event's name; None for any activity; or ``{"event": name or None, "where": {property: condition}}``."""
+
+_SYMBOLS = {"=": "eq", "==": "eq", "!=": "ne", "<>": "ne", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+_COMPARED = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+OPERATORS = (
+    *_COMPARED,
+    "in",
+    "not_in",
+    "between",
+    "contains",
+    "not_contains",
+    "starts_with",
+    "ends_with",
+    "regex",
+    "is_set",
+    "is_not_set",
+)
+"""Every operator a condition may use; ``=``, ``!=``, ``>``, ``>=``, ``<``, ``<=`` are understood too."""
+
+
+@dataclass(slots=True)
+class Binder:
+    """Gives every value a parameter name of its own, so that nothing is ever pasted into SQL.
+
+    Args:
+        params: The values so far, by name.
+    """
+
+    params: dict[str, object] = field(default_factory=dict)
+
+    def bind(self, value: object) -> str:
+        """Keep a value.
+
+        Returns:
+            Its ``$name``.
+        """
+        name = f"v{len(self.params)}"
+        self.params[name] = value
+        return f"${name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EventSet:
+    """Some events, as SQL.
+
+    Args:
+        relation: The relation they are in.
+        condition: What holds of them, over that relation's columns.
+    """
+
+    relation: str
+    condition: str
+
+
+def select_events(
+    selector: Selector,
+    binder: Binder,
+    where: Mapping[str, Any] | None = None,
+) -> EventSet:
+    """Turn a selector into SQL.
+
+    Args:
+        selector: What is meant; see :data:`Selector`.
+        binder: Takes the values.
+        where: Conditions on properties that must hold besides.
+
+    Raises:
+        QueryError: The selector or an operator is not one that there is.
+    """
+    if isinstance(selector, Mapping):
+        if unknown := set(selector) - {"event", "where"}:
+            raise QueryError(f"an event has no {sorted(unknown)[0]!r}", hint='write {"event": name, "where": {…}}')
+        name, own = selector.get("event"), selector.get("where") or {}
+    else:
+        name, own = selector, {}
+    conditions = [] if name is None else [f"event_name = {binder.bind(str(name))}"]
+    for filters in (own, where or {}):
+        conditions += [property_condition(key, value, binder) for key, value in filters.items()]
+    relation = "activity" if name is None else "events" if name in MESSAGE_EVENTS else "user_events"
+    return EventSet(relation, " and ".join(conditions) or "true")
+
+
+def property_condition(name: str, condition: Any, binder: Binder, properties: str = "properties") -> str:
+    """Turn a condition on one property into SQL.
+
+    Args:
+        name: The property's key, whatever characters it has.
+        condition: A value it equals; a list it is one of; None, it is not set; or ``{operator: value}`` or
+            ``{"op": operator, "value": value}`` with one of :data:`OPERATORS`.
+        binder: Takes the values.
+        properties: SQL of the JSON object.
+
+    Raises:
+        QueryError: There is no such operator, or its value does not fit.
+    """
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    text = f"json_extract_string({properties}, {binder.bind(pointer)})"
+    if not isinstance(condition, Mapping):
+        if condition is None:
+            return f"{text} is null"
+        return _compare(text, "in" if _is_list(condition) else "eq", condition, binder, name)
+    if "op" in condition:
+        return _compare(text, str(condition["op"]), condition.get("value"), binder, name)
+    parts = [_compare(text, str(operator), value, binder, name) for operator, value in condition.items()]
+    return "(" + " and ".join(parts) + ")" if parts else "true"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _compare(text: str, operator: str, value: Any, binder: Binder, name: str) -> str:
+    operator = _SYMBOLS.get(operator, operator)
+    if operator in ("is_set", "is_not_set"):
+        is_set = (operator == "is_set") == (value is None or bool(value))
+        return f"{text} is {'not ' if is_set else ''}null"
+    if operator in ("in", "not_in"):
+        if not _is_list(value) or not value:
+            raise QueryError(f"{operator} on {name!r} needs a list of values", hint='write e.g. {"in": ["a", "b"]}')
+        one_of = " or ".join(_compare(text, "eq", item, binder, name) for item in value)
+        return f"({one_of})" if operator == "in" else f"({text} is null or not ({one_of}))"
+    if operator == "between":
+        if not _is_list(value) or len(value) != 2:
+            raise QueryError(f"between on {name!r} needs two values", hint='write e.g. {"between": [1, 5]}')
+        low, high = (_compare(text, op, bound, binder, name) for op, bound in zip(("gte", "lte"), value, strict=True))
+        return f"({low} and {high})"
+    if operator in _COMPARED:
+        if value is None:
+            return f"{text} is {'' if operator == 'eq' else 'not '}null"
+        compared = f"{_typed(text, value)} {_COMPARED[operator]} {binder.bind(_plain(value))}"
+        return f"({text} is null or {compared})" if operator == "ne" else compared
+    functions = {"contains": "contains", "starts_with": "starts_with", "ends_with": "ends_with"}
+    if operator in functions:
+        return f"{functions[operator]}({text}, {binder.bind(str(value))})"
+    if operator == "not_contains":
+        return f"({text} is null or not contains({text}, {binder.bind(str(value))}))"
+    if operator == "regex":
+        return f"regexp_matches({text}, {binder.bind(str(value))})"
+    raise QueryError(
+        f"there is no operator {operator!r}", where=f"property {name!r}", hint=f"use {', '.join(OPERATORS)}"
+    )
+
+
+def _typed(text: str, value: object) -> str:
+    """The property as the type of what it is compared with; a value that is not of that type compares as null."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, date)):
+        return text
+    return f"try_cast({text} as {'double' if isinstance(value, (int, float)) else 'timestamptz'})"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, (int, float, date, datetime)) else str(value)

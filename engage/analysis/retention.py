@@ -1,0 +1,197 @@
+"""Retention: of those who began in a period, how many came back in the periods after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import polars as pl
+
+from engage.analysis.events import Binder, Selector
+from engage.analysis.periods import Calendar
+from engage.analysis.retention_sql import Question, column_spans, query, sent_condition
+from engage.analysis.segments import Segment, find_segment
+from engage.errors import QueryError
+from engage.query.engine import Engine, moment
+from engage.query.files import with_literals
+from engage.vocabulary import Event
+
+__all__ = ["UNSET", "Unset", "retention"]
+
+_KINDS = ("recurring", "first_time", "first_ever")
+_MODES = ("on", "on_or_after", "bracket")
+
+
+class Unset(Enum):
+    """The type of :data:`UNSET`, which differs from None: None means any event."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+def retention(
+    engine: Engine,
+    *,
+    start_event: Selector | Unset = UNSET,
+    return_event: Selector | Unset = UNSET,
+    period: str = "day",
+    periods: int = 11,
+    date_from: str | date | datetime | None = None,
+    date_to: str | date | datetime | None = None,
+    kind: str | None = None,
+    mode: str = "on",
+    brackets: Sequence[int] | None = None,
+    window: str = "calendar",
+    week_start: str | int | None = None,
+    minimum_occurrences: int = 1,
+    where: Mapping[str, Any] | None = None,
+    segment: str | Segment | None = None,
+    label: str | None = None,
+    campaign: str | None = None,
+    breakdown: str | None = None,
+    as_of: datetime | None = None,
+) -> pl.DataFrame:
+    """Count, for each cohort, the users who came back.
+
+    Args:
+        engine: What answers.
+        start_event: What puts a user into a cohort; None for any activity. With `label` or `campaign` and nothing
+            said, being sent such a message.
+        return_event: What counts as coming back; None, or nothing said, for any activity.
+        period: hour, day, week or month, in the workspace's time zone.
+        periods: How many periods a row has, period 0 included, and how many cohorts there are when `date_from` is
+            not given.
+        date_from: The first cohort's time; by default so that there are `periods` cohorts.
+        date_to: The last cohort's time, its whole period included; the last event's by default. Periods that begin
+            later are null.
+        kind: ``recurring``, a user is in the cohort of every period with the start event; ``first_time``, only in
+            that of their first one ever; ``first_ever``, the same, and their very first event of that name must
+            itself meet the conditions. By default recurring; for a label or campaign first_time.
+        mode: ``on``, came back in that very period; ``on_or_after``, in it or later; ``bracket``, within brackets.
+        brackets: Lengths in periods, e.g. [4, 10, 3] for periods 1–4, 5–14, 15–17.
+        window: ``calendar`` periods, or ``24h`` windows (one period long) from each user's own first start event.
+        week_start: The weekday a week begins on; the workspace's by default.
+        minimum_occurrences: How often the return event must happen in a period.
+        where: Conditions on the properties of start and return events; where a message starts, of return events.
+        segment: Only users of this segment: its name, or a segment as :func:`find_segment` opens it.
+        label: Only users sent a message with this label.
+        campaign: Only users sent this campaign.
+        breakdown: A property of the start event, or ``profile.<property>``; a table for each of its values.
+        as_of: See only what happened before then.
+
+    Returns:
+        One row a cohort and period, oldest cohort first: `cohort` (date; for hours datetime in the workspace's time
+        zone), `size`, `period` (0, 1, …), `users`, `rate` (users / size). Period 0 is the cohort's size. `users` and
+        `rate` are null for a period that begins after `date_to`, `rate` also where `size` is 0. With `breakdown` a
+        first column `breakdown`.
+
+    Raises:
+        QueryError: An argument is not one of those there are.
+    """
+    if periods < 1 or minimum_occurrences < 1:
+        raise QueryError("periods and minimum_occurrences are at least 1", where="retention")
+    if (mode == "bracket") != bool(brackets):
+        raise QueryError("brackets and mode='bracket' go together", where="retention", hint="give both or neither")
+    binder = Binder()
+    kind, start_event = _label_defaults(kind, start_event, label, campaign, where)
+    for value, allowed in ((kind, _KINDS), (mode, _MODES), (window, ("calendar", "24h"))):
+        if value not in allowed:
+            raise QueryError(f"{value!r} is not one of {', '.join(allowed)}", where="retention")
+    calendar = Calendar.of(period, engine.settings, week_start)
+    last = calendar.number(_last_moment(engine, date_to, as_of))
+    begun = moment(date_from, engine.settings.timezone)
+    question = Question(
+        calendar=calendar,
+        start=start_event,
+        returned=None if isinstance(return_event, Unset) else return_event,
+        kind=kind,
+        mode=mode,
+        window=window,
+        first=calendar.number(begun) if begun else last - periods + 1,
+        last=last,
+        columns=len(brackets) + 1 if brackets else periods,
+        brackets=tuple(brackets or ()),
+        minimum=minimum_occurrences,
+        where=where or {},
+        breakdown=breakdown,
+        people=_people(engine, binder, segment, label, campaign),
+        message=(label, campaign) if start_event == Event.NOTIFICATION_SENT.value else (None, None),
+        binder=binder,
+    )
+    if question.first > question.last:
+        raise QueryError("date_from is after date_to", where="retention")
+    counted = engine.frame(query(question), binder.params or None, as_of=as_of)
+    return _table(question, counted)
+
+
+def _label_defaults(
+    kind: str | None,
+    start: Selector | Unset,
+    label: str | None,
+    campaign: str | None,
+    where: Mapping[str, Any] | None,
+) -> tuple[str, Selector]:
+    if (label or campaign) and (isinstance(start, Unset) or start == Event.NOTIFICATION_SENT.value):
+        return kind or "first_time", Event.NOTIFICATION_SENT.value
+    return kind or "recurring", None if isinstance(start, Unset) else start
+
+
+def _last_moment(engine: Engine, date_to: str | date | datetime | None, as_of: datetime | None) -> datetime:
+    given = moment(date_to, engine.settings.timezone)
+    if given:
+        return given
+    if as_of:
+        return as_of - timedelta(microseconds=1)
+    latest: datetime | None = engine.frame("select max(event_time) from events").item()
+    return latest or datetime.now(UTC)
+
+
+def _people(
+    engine: Engine, binder: Binder, segment: str | Segment | None, label: str | None, campaign: str | None
+) -> str:
+    conditions = []
+    if segment is not None:
+        found = find_segment(engine, segment) if isinstance(segment, str) else segment
+        body = with_literals(found.sql.rstrip().rstrip(";"), found.params)
+        conditions.append(f"user_id in (select user_id from ({body}\n))")
+    if label or campaign:
+        sent = sent_condition(binder, label, campaign)
+        conditions.append(f"user_id in (select user_id from notifications where {sent})")
+    return " and ".join(conditions) or "true"
+
+
+def _table(question: Question, counted: pl.DataFrame) -> pl.DataFrame:
+    calendar = question.calendar
+    begins = [0, *(low for low, _ in column_spans(question))]
+    found = {(row["breakdown"], row["cohort"]): row for row in counted.iter_rows(named=True)}
+    values: list[str | None] = [None]
+    if question.breakdown:
+        sizes: dict[str | None, int] = {}
+        for row in counted.iter_rows(named=True):
+            sizes[row["breakdown"]] = sizes.get(row["breakdown"], 0) + row["u0"]
+        values = sorted(sizes, key=lambda value: (-sizes[value], value is None, str(value)))
+    rows = []
+    for value in values:
+        for number in range(question.first, question.last + 1):
+            row = found.get((value, number), {})
+            size = row.get("u0", 0)
+            cohort = calendar.start(number) if calendar.period == "hour" else calendar.day(number)
+            for k, begin in enumerate(begins):
+                users = row.get(f"u{k}", 0) if number + begin <= question.last else None
+                rate = users / size if users is not None and size else None
+                rows.append((value, cohort, size, k, users, rate))
+    kind = pl.Datetime("us", calendar.timezone) if calendar.period == "hour" else pl.Date()
+    schema = {
+        "breakdown": pl.String(),
+        "cohort": kind,
+        "size": pl.Int64(),
+        "period": pl.Int64(),
+        "users": pl.Int64(),
+        "rate": pl.Float64(),
+    }
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    return table if question.breakdown else table.drop("breakdown")

@@ -1,0 +1,28 @@
+"""Cohorts: who came back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from engage.analysis.retention import retention
+from engage.workspace.base import Base, Time
+
+__all__ = ["CohortFace"]
+
+
+class CohortFace(Base):
+    """What answers questions about cohorts."""
+
+    def retention(self, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """Count, for each cohort, the users who came back; see :func:`engage.analysis.retention.retention`.
+
+        Args:
+            as_of: See only what happened before then.
+            question: `start_event`, `return_event`, `period`, `periods`, `date_to`, `kind`, `segment`, `label` …
+
+        Returns:
+            `cohort`, `size`, `period`, `users`, `rate`: one row a cohort and period.
+        """
+        return retention(self.engine, as_of=self.moment(as_of), **question)
