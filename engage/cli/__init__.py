@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from engage import __version__
-from engage.cli.data import check, init, sql
+from engage.cli.data import check, import_, init, sql
 from engage.cli.segment import segment
 from engage.errors import ConfigurationError, EngageError
 
@@ -31,7 +31,7 @@ def cli(context: click.Context, workspace: Path) -> None:
     context.obj = workspace
 
 
-for command in (init, sql, check, segment):
+for command in (init, import_, sql, check, segment):
     cli.add_command(command)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from engage.cli.options import as_of_option, opened, param_option, parsed_params
-from engage.cli.output import format_option, say, show
+from engage.cli.output import format_option, progress_bar, say, show
 from engage.errors import EngageError
 from engage.workspace import Workspace
 
-__all__ = ["check", "init", "sql"]
+__all__ = ["check", "import_", "init", "sql"]
 
 
 @click.command()
@@ -22,6 +22,21 @@ def init(path: Path, timezone: str) -> None:
     workspace = Workspace.create(path, timezone=timezone)
     say(f"made {workspace.root}")
     say(f"next: cd {path} && engage import FILE --mapping sql/imports/example.sql, or engage sample")
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--mapping", "-m", help="A name under sql/imports/, or a path; none for a file of events.")
+@click.pass_context
+def import_(context: click.Context, file: Path, mapping: str | None) -> None:
+    """Import FILE: CSV, NDJSON or Parquet, through a mapping."""
+    with progress_bar(f"importing {file.name}") as progress:
+        summary = opened(context).import_file(file, mapping, progress=progress)
+    landed = ", ".join(f"{done.rows:,} {name}" for name, done in summary.landed.items())
+    there = sum(done.duplicates for done in summary.landed.values())
+    say(f"{file.name}: {summary.rows:,} rows; landed {landed}" + (f"; {there:,} were there already" if there else ""))
+    if summary.rejected:
+        say(f"{summary.rejected:,} rows rejected, told with line and reason in {summary.rejects_file}")
 
 
 @click.command()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from engage.errors import ImportFileError
+from engage.lake.importing import ImportSummary, import_file
 from engage.lake.landing import Landed
 from engage.lake.records import event_rows, profile_rows
 from engage.workspace.base import Base
@@ -45,3 +49,36 @@ class LandingFace(Base):
             LandingError: A row has no `user_id`; none has landed.
         """
         return self.lake.land("profiles", profile_rows(rows, received_at=now or datetime.now(UTC), source=source))
+
+    def import_file(
+        self,
+        path: str | Path,
+        mapping: str | Path | None = None,
+        *,
+        now: datetime | None = None,
+        progress: Callable[[str, int, int | None], None] | None = None,
+    ) -> ImportSummary:
+        """Import a CSV, NDJSON or Parquet file.
+
+        Args:
+            path: The file.
+            mapping: A name under ``sql/imports/`` or a path of a mapping; None for a file in an event's own shape.
+            now: The clock, for `received_at`.
+            progress: Called with what is being done, steps done and steps in all.
+
+        Returns:
+            What landed and what was rejected; the same file imported again adds nothing.
+
+        Raises:
+            ImportFileError: The file or the mapping cannot be used; nothing has landed.
+        """
+        found = self._mapping(mapping) if mapping else None
+        return import_file(self.lake, Path(path), found, now=now or datetime.now(UTC), progress=progress)
+
+    def _mapping(self, mapping: str | Path) -> Path:
+        folder = self.settings.sql / "imports"
+        for path in (Path(mapping), self.root / mapping, folder / f"{mapping}.sql"):
+            if path.is_file():
+                return path
+        there = ", ".join(sorted(path.stem for path in folder.glob("*.sql")))
+        raise ImportFileError(f"no mapping {str(mapping)!r} under sql/imports/", hint=f"there are: {there or 'none'}")

@@ -1,0 +1,230 @@
+"""The files that can be imported, each as the relation `input`."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from engage.errors import ImportFileError
+
+__all__ = ["Source", "open_source"]
+
+_KINDS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to import.
+
+    Args:
+        path: Where it lies.
+        kind: csv, ndjson or parquet.
+        delimiter: What separates a CSV file's columns.
+        columns: Its columns.
+    """
+
+    path: Path
+    kind: str
+    delimiter: str
+    columns: tuple[str, ...]
+
+    def create_input(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the relation `input`: the file's columns and `row_number`, from 1 in file order.
+
+        Columns of CSV and NDJSON are text; what is no JSON object, or has too many or too few columns, is left out.
+
+        Raises:
+            ImportFileError: DuckDB cannot read the file at all.
+        """
+        numbered = f"select *, row_number() over () as row_number from {self._reader()}"
+        if self.kind == "ndjson":
+            fields = ", ".join(
+                f"json_extract_string(json, '/{_pointer(name)}') as \"{name.replace(chr(34), chr(34) * 2)}\""
+                for name in self.columns
+            )
+            numbered = (
+                f"select {fields + ', ' if fields else ''}json, row_number from ("
+                f"select json, row_number() over () as row_number from {self._reader()}) "
+                "where json_type(json) = 'OBJECT'"
+            )
+        try:
+            connection.execute(f"create temp table input as {numbered}")
+        except duckdb.Error as error:
+            raise ImportFileError(str(error).split("\n", 1)[0], where=str(self.path)) from error
+
+    def _reader(self) -> str:
+        path = "'" + str(self.path).replace("'", "''") + "'"
+        if self.kind == "parquet":
+            return f"read_parquet({path})"
+        if self.kind == "ndjson":
+            return f"read_ndjson_objects({path}, ignore_errors = true)"
+        delimiter = self.delimiter.replace("\t", "\\t")
+        return (
+            f"read_csv({path}, all_varchar = true, header = true, delim = '{delimiter}', quote = '\"', escape = '\"', "
+            "store_rejects = true, rejects_limit = 0, new_line = '\\n', auto_detect = false, "
+            f"columns = {{{', '.join(_struct(name) for name in self.columns)}}})"
+        )
+
+    def faults(
+        self, connection: duckdb.DuckDBPyConnection, row_numbers: set[int]
+    ) -> tuple[dict[int, int], list[Fault]]:
+        """Find where rows stand in the file, and the lines that are no rows at all.
+
+        Args:
+            connection: The one :meth:`create_input` was called on.
+            row_numbers: Rows whose line is wanted.
+
+        Returns:
+            Line by row number, and the faulty lines. Both count physical lines from 1, quoted newlines included.
+        """
+        if self.kind == "parquet":
+            return {number: number for number in row_numbers}, []
+        if self.kind == "ndjson":
+            return self._ndjson_faults(connection, row_numbers)
+        if not row_numbers and not connection.sql("select count(*) from reject_errors").fetchall()[0][0]:
+            return {}, []
+        return self._csv_faults(row_numbers)
+
+    def _csv_faults(self, row_numbers: set[int]) -> tuple[dict[int, int], list[Fault]]:
+        lines, faults = {}, []
+        row, start = 0, 2
+        with self._text() as file:
+            reader = csv.reader(file, delimiter=self.delimiter)
+            next(reader, None)
+            for record in reader:
+                if not record:
+                    start = reader.line_num + 1
+                    continue
+                text = self.delimiter.join(record)
+                if len(record) != len(self.columns):
+                    faults.append(Fault(start, f"has {len(record)} columns, not {len(self.columns)}", text))
+                elif any("\udc80" <= character <= "\udcff" for character in text):
+                    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                    faults.append(Fault(start, "is not UTF-8", shown))
+                else:
+                    row += 1
+                    if row in row_numbers:
+                        lines[row] = start
+                start = reader.line_num + 1
+        return lines, faults
+
+    def _ndjson_faults(
+        self, connection: duckdb.DuckDBPyConnection, row_numbers: set[int]
+    ) -> tuple[dict[int, int], list[Fault]]:
+        kept, last = connection.sql("select count(*), coalesce(max(row_number), 0) from input").fetchall()[0]
+        if not row_numbers and kept == last == self._count_lines():
+            return {}, []
+        good = {number for (number,) in connection.sql("select row_number from input").fetchall()}
+        lines, faults = {}, []
+        row = 0
+        with self._text() as file:
+            for line, text in enumerate(file, 1):
+                if not text.strip():
+                    continue
+                row += 1
+                if row not in good:
+                    shown = text.strip().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                    faults.append(Fault(line, "is not a JSON object", shown))
+                elif row in row_numbers:
+                    lines[row] = line
+        return lines, faults
+
+    def _count_lines(self) -> int:
+        with self._text() as file:
+            return sum(1 for text in file if text.strip())
+
+    @contextmanager
+    def _text(self) -> Iterator[IO[str]]:
+        opening = gzip.open if self.path.suffix == ".gz" else open
+        with (
+            opening(self.path, "rb") as raw,
+            io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="") as text,
+        ):
+            yield text
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A line that was rejected.
+
+    Args:
+        line: From 1.
+        reason: Why, in a phrase.
+        text: What stands there.
+    """
+
+    line: int
+    reason: str
+    text: str
+
+
+def open_source(path: Path, connection: duckdb.DuckDBPyConnection) -> Source:
+    """Look at a file: its kind, separator and columns.
+
+    Args:
+        path: A ``.csv``, ``.tsv``, ``.ndjson``, ``.jsonl`` (each also ``.gz``) or ``.parquet`` file.
+        connection: Reads it.
+
+    Raises:
+        ImportFileError: There is no such file, it is empty, or it is of no known kind.
+    """
+    if not path.is_file():
+        raise ImportFileError("no such file", where=str(path), hint="check the path")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
+    if ending not in _KINDS:
+        raise ImportFileError(
+            f"files ending in {ending!r} cannot be imported", where=str(path), hint="use .csv, .ndjson or .parquet"
+        )
+    kind = _KINDS[ending]
+    if kind == "csv":
+        return _open_csv(path)
+    try:
+        if kind == "parquet":
+            rows = connection.sql("describe select * from read_parquet($path)", params={"path": str(path)}).fetchall()
+            return Source(path, kind, "", tuple(row[0] for row in rows))
+        rows = connection.sql(
+            "select key from (select unnest(json_keys(json)) as key, row_number() over () as n "
+            "from read_ndjson_objects($path, ignore_errors = true) where json_type(json) = 'OBJECT') "
+            "group by key order by min(n)",
+            params={"path": str(path)},
+        ).fetchall()
+    except duckdb.Error as error:
+        raise ImportFileError(str(error).split("\n", 1)[0], where=str(path)) from error
+    if not rows:
+        raise ImportFileError("holds no JSON objects", where=str(path), hint="one object a line is expected")
+    taken = {"json", "row_number"}
+    return Source(path, kind, "", tuple(row[0] for row in rows if row[0].lower() not in taken))
+
+
+def _open_csv(path: Path) -> Source:
+    probe = Source(path, "csv", ",", ())
+    try:
+        with probe._text() as file:
+            head = file.readline()
+    except (OSError, EOFError) as error:
+        raise ImportFileError(f"cannot be read: {error}", where=str(path)) from error
+    if not head.strip():
+        raise ImportFileError("is empty", where=str(path), hint="a header line with column names is expected")
+    delimiter = max(",;\t|", key=head.count)
+    columns = next(csv.reader([head.lstrip("\ufeff")], delimiter=delimiter))
+    columns = [name.strip() or f"column{index}" for index, name in enumerate(columns)]
+    if len({name.lower() for name in columns}) < len(columns):
+        raise ImportFileError("two columns have the same name", where=str(path), hint="rename one")
+    return Source(path, "csv", delimiter, tuple(columns))
+
+
+def _pointer(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1").replace("'", "''")
+
+
+def _struct(name: str) -> str:
+    return "'" + name.replace("'", "''") + "': 'VARCHAR'"
