@@ -1,0 +1,160 @@
+"""An e-mail as it goes over the wire (RFC 5322), with nothing in it that its writer did not put there."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Mapping
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate, parseaddr
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from engage.channels.message import Message
+from engage.errors import ContentError
+
+__all__ = ["build_email", "plain_text", "sender_of"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def build_email(message: Message, *, sender: str) -> EmailMessage:
+    """Build the message to send.
+
+    Args:
+        message: One rendered e-mail: `subject`, `html`, `text`, and optionally `from`, `reply_to`, `preheader`,
+            `attachments` (paths or ``{"name", "content" bytes}``), `unsubscribe_url`, `transactional`.
+        sender: The From header where the content has none.
+
+    Returns:
+        A message with a plain-text part (made from the HTML when there is none), one-click unsubscribe headers
+        (RFC 8058) where there is an `unsubscribe_url` and it is not transactional, and a Message-ID of our own, the
+        same however often it is built.
+
+    Raises:
+        ContentError: A header has a line break, or an address or attachment cannot be used.
+    """
+    content = message.content
+    mail = EmailMessage(policy=SMTP)
+    sender = str(content.get("from") or sender)
+    mail["From"] = _address(sender, "from")
+    mail["To"] = _address(message.address, "address")
+    mail["Subject"] = _line(content.get("subject") or "", "subject")
+    mail["Date"] = formatdate()
+    mail["Message-ID"] = f"<{message.message_id}@{sender_of(sender).rpartition('@')[2] or 'localhost'}>"
+    if content.get("reply_to"):
+        mail["Reply-To"] = _address(str(content["reply_to"]), "reply_to")
+    if content.get("unsubscribe_url") and not content.get("transactional"):
+        mail["List-Unsubscribe"] = f"<{_line(content['unsubscribe_url'], 'unsubscribe_url')}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    html = str(content.get("html") or "")
+    if html and content.get("preheader"):
+        html = _with_preheader(html, str(content["preheader"]))
+    mail.set_content(str(content.get("text") or plain_text(html)))
+    if html:
+        mail.add_alternative(_inlined(html), subtype="html")
+    for attachment in content.get("attachments") or ():
+        _attach(mail, attachment)
+    return mail
+
+
+def sender_of(header: str) -> str:
+    """The bare address of a From header, for the envelope."""
+    return parseaddr(header)[1]
+
+
+def _line(value: object, field: str) -> str:
+    text = str(value)
+    if _CONTROL.search(text):
+        raise ContentError(f"{field} has a line break or control character", where="e-mail", hint="keep it on one line")
+    return text
+
+
+def _address(value: str, field: str) -> Address:
+    name, address = parseaddr(_line(value, field))
+    user, at, domain = address.rpartition("@")
+    if not at or not user or not domain:
+        raise ContentError(f"{field} is not an e-mail address", where="e-mail", hint="write name@example.com")
+    try:
+        return Address(display_name=name, username=user, domain=domain)
+    except (ValueError, IndexError) as error:
+        raise ContentError(f"{field} is not an e-mail address", where="e-mail") from error
+
+
+def _with_preheader(html: str, preheader: str) -> str:
+    escaped = preheader.replace("&", "&amp;").replace("<", "&lt;")
+    hidden = f'<div style="display:none;max-height:0;overflow:hidden">{escaped}</div>'
+    opened, count = re.subn(r"(<body[^>]*>)", lambda match: match[1] + hidden, html, count=1, flags=re.IGNORECASE)
+    return opened if count else hidden + html
+
+
+def _inlined(html: str) -> str:
+    try:
+        import css_inline
+    except ImportError:  # an extra: without it the mail keeps its <style> block
+        return html
+    inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True)
+    try:
+        return str(inliner.inline(html)) if "<style" in html.lower() else html
+    except css_inline.InlineError as error:
+        raise ContentError(f"the style sheet cannot be inlined: {error}", where="e-mail html") from error
+
+
+def _attach(mail: EmailMessage, attachment: str | Path | Mapping[str, Any]) -> None:
+    if isinstance(attachment, Mapping):
+        name, content = str(attachment["name"]), bytes(attachment["content"])
+    else:
+        path = Path(attachment)
+        try:
+            name, content = path.name, path.read_bytes()
+        except OSError as error:
+            raise ContentError(f"attachment {path.name} cannot be read", where="e-mail") from error
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    main, _, sub = kind.partition("/")
+    mail.add_attachment(content, maintype=main, subtype=sub, filename=_line(name, "attachment"))
+
+
+class _Text(HTMLParser):
+    """Collects what a reader would see."""
+
+    _BLOCKS = frozenset(["p", "div", "br", "tr", "h1", "h2", "h3", "h4", "li", "table", "ul", "ol", "hr"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self._silent = 0
+        self._links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("style", "script", "title", "head"):
+            self._silent += 1
+        if tag in self._BLOCKS:
+            self.parts.append("\n")
+        if tag == "li":
+            self.parts.append("- ")
+        if tag == "a":
+            self._links.append(dict(attrs).get("href") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("style", "script", "title", "head"):
+            self._silent = max(0, self._silent - 1)
+        if tag in self._BLOCKS:
+            self.parts.append("\n")
+        if tag == "a" and self._links and (link := self._links.pop()):
+            self.parts.append(f" ({link})")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.parts.append(re.sub(r"\s+", " ", data))
+
+
+def plain_text(html: str) -> str:
+    """The plain-text part of an HTML mail: its text, with link targets behind their words."""
+    parser = _Text()
+    parser.feed(html)
+    parser.close()
+    lines = (line.strip() for line in "".join(parser.parts).splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
