@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 
 from engage.analysis.lift_result import LIFT_SCHEMA, Lift, lift_from_counts, lift_from_moments, sample_ratio_p
-from engage.analysis.windows import parse_window
 from engage.errors import UnknownCampaignError
 from engage.query.engine import Engine
 from engage.vocabulary import Event
+from engage.windows import parse_window
 
 __all__ = ["Lift", "lift", "lift_table"]
 

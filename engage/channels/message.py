@@ -21,7 +21,7 @@ class Message:
         user_id: The person.
         channel: One of :class:`engage.vocabulary.Channel`.
         address: E-mail address, E.164 phone number, push token, web-push subscription (JSON) or endpoint.
-        content: Rendered fields, as :data:`engage.channels.content.CONTENT` lists them for the channel.
+        content: Rendered fields, as :data:`engage.message_fields.CONTENT` lists them for the channel.
         campaign_id: The campaign or journey it belongs to.
         run_id: The execution it belongs to.
         labels: Message labels, as frozen when the run was planned.

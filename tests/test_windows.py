@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from engage.analysis.windows import parse_window
 from engage.errors import QueryError
+from engage.windows import parse_window
 
 
 @pytest.mark.parametrize(

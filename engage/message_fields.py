@@ -22,6 +22,7 @@ class Field:
         required: The message makes no sense without it.
         html: Values put into it are HTML-escaped.
         template: It is a Jinja2 template; other fields are taken as they are.
+        line: It becomes a header or an address, so it must stay on one line.
         file: The file beside ``campaign.toml`` that holds it, if it is not written inline.
         about: What it is, in a phrase.
     """
@@ -30,15 +31,16 @@ class Field:
     required: bool = False
     html: bool = False
     template: bool = True
+    line: bool = False
     file: str = ""
     about: str = ""
 
 
 _ON_SITE = (
-    Field("title", about="heading"),
+    Field("title", line=True, about="heading"),
     Field("body", required=True, html=True, about="text; simple HTML is kept, the rest is sanitised"),
-    Field("image", about="https address of a picture"),
-    Field("deep_link", about="where a click on the message leads"),
+    Field("image", line=True, about="https address of a picture"),
+    Field("deep_link", line=True, about="where a click on the message leads"),
     Field("actions", template=False, about="buttons: a list of {label, url, id}"),
     Field("style", template=False, about="banner, modal, full_screen, colours"),
     Field("trigger", template=False, about="when to show it: {event | page | delay | scroll, …}"),
@@ -48,46 +50,46 @@ _ON_SITE = (
 
 CONTENT: dict[Channel, tuple[Field, ...]] = {
     Channel.EMAIL: (
-        Field("subject", required=True, about="subject line"),
+        Field("subject", line=True, required=True, about="subject line"),
         Field("html", html=True, file="email.html.jinja", about="HTML part"),
         Field("text", file="email.txt.jinja", about="plain-text part"),
-        Field("from", template=False, about="sender, as in a From header; the channel's `from` by default"),
-        Field("reply_to", template=False, about="where answers go"),
-        Field("preheader", about="the line mail clients show after the subject"),
+        Field("from", line=True, template=False, about="sender, as in a From header; the channel's `from` by default"),
+        Field("reply_to", line=True, template=False, about="where answers go"),
+        Field("preheader", line=True, about="the line mail clients show after the subject"),
         Field("attachments", template=False, about="files beside campaign.toml"),
         Field("transactional", template=False, about="true: no unsubscribe headers"),
     ),
     Channel.SMS: (
         Field("body", required=True, file="sms.txt.jinja", about="text"),
-        Field("from", template=False, about="sender number or name"),
+        Field("from", line=True, template=False, about="sender number or name"),
     ),
     Channel.PUSH: (
-        Field("title", about="heading"),
+        Field("title", line=True, about="heading"),
         Field("body", required=True, file="push.txt.jinja", about="text"),
-        Field("image", about="https address of a picture"),
-        Field("deep_link", about="where a tap leads"),
+        Field("image", line=True, about="https address of a picture"),
+        Field("deep_link", line=True, about="where a tap leads"),
         Field("data", template=False, about="key-value pairs for the app"),
         Field("ttl", template=False, about="seconds the push service keeps it"),
-        Field("collapse_key", template=False, about="a later message with this key replaces it"),
+        Field("collapse_key", line=True, template=False, about="a later message with this key replaces it"),
         Field("sound", template=False, about="sound name"),
         Field("badge", template=False, about="number on the app's icon"),
     ),
     Channel.WEB_PUSH: (
-        Field("title", required=True, about="heading"),
+        Field("title", line=True, required=True, about="heading"),
         Field("body", required=True, about="text"),
-        Field("image", about="https address of a picture"),
-        Field("icon", about="https address of the icon"),
-        Field("deep_link", about="where a click leads"),
+        Field("image", line=True, about="https address of a picture"),
+        Field("icon", line=True, about="https address of the icon"),
+        Field("deep_link", line=True, about="where a click leads"),
         Field("actions", template=False, about="buttons: a list of {action, title, url}"),
         Field("ttl", template=False, about="seconds the push service keeps it"),
         Field("urgency", template=False, about="very-low, low, normal or high"),
-        Field("topic", template=False, about="a later message with this topic replaces it"),
+        Field("topic", line=True, template=False, about="a later message with this topic replaces it"),
     ),
     Channel.WEBHOOK: (
         Field("body", file="webhook.json.jinja", about="JSON text; the user's details by default"),
-        Field("url", template=False, about="endpoint; the channel's `url` by default"),
+        Field("url", line=True, template=False, about="endpoint; the channel's `url` by default"),
         Field("headers", template=False, about="headers to add"),
-        Field("type", template=False, about='event type in the payload, e.g. "campaign.user"'),
+        Field("type", line=True, template=False, about='event type in the payload, e.g. "campaign.user"'),
     ),
     Channel.IN_APP: _ON_SITE,
     Channel.APP_INBOX: (*_ON_SITE, Field("pinned", template=False, about="true: stays on top")),
