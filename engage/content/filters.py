@@ -174,7 +174,7 @@ def _join(context: EvalContext, value: Iterable[object], between: str = "", attr
     if sum(len(str(item)) for item in items) + len(items) * len(str(between)) > LIMIT:
         raise TemplateLimitError(f"a value grows beyond {LIMIT:,} characters")
     if context.autoescape:
-        return Markup(escape(between)).join(items)
+        return Markup(escape(between)).join(items)  # type: ignore[arg-type]
     return str(between).join(str(item) for item in items)
 
 
@@ -199,7 +199,11 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-_KEPT = ["abs", "capitalize", "count", "dictsort", "e", "escape", "first", "float", "groupby", "int", "items", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "safe", "select", "selectattr", "sort", "string", "striptags", "sum", "title", "tojson", "trim", "truncate", "unique", "upper", "urlencode", "wordcount"]
+_KEPT = (
+    "abs capitalize count dictsort e escape first float groupby int items last length list lower map max min reject "
+    "rejectattr reverse round safe select selectattr sort string striptags sum title tojson trim truncate unique "
+    "upper urlencode wordcount"
+).split()
 
 FILTERS: dict[str, Callable[..., Any]] = {
     name: _guarded(function)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError, nodes, pass_context
+from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, LoopContext, Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError, safe_range
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.visitor import NodeTransformer
 
 from engage.content.filters import FILTERS, LIMIT, TemplateLimitError, weigh
@@ -25,7 +26,7 @@ _STEP = 20  # what a round of a loop or a call costs beside its text
 _METHODS: dict[type, frozenset[str]] = {
     dict: frozenset({"get", "items", "keys", "values"}),
     str: frozenset(
-        ["capitalize", "endswith", "lower", "lstrip", "removeprefix", "removesuffix", "rstrip", "split", "startswith", "strip", "title", "upper"]
+        "capitalize endswith lower lstrip removeprefix removesuffix rstrip split startswith strip title upper".split()
     ),
 }
 
@@ -43,16 +44,16 @@ class Missing(StrictUndefined):
     def __getitem__(self, name: object) -> Any:
         return self
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # type: ignore[override]
         return False
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
         return isinstance(other, Undefined)
 
-    def __ne__(self, other: object) -> bool:
+    def __ne__(self, other: object) -> bool:  # type: ignore[override]
         return not self == other
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(type(self))
 
     @property
@@ -236,7 +237,7 @@ class _Meter(NodeTransformer):
 
     def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:
         self.generic_visit(node)
-        node.filter = nodes.Filter(node.filter, "(weigh)", [], [], None, None).set_lineno(node.lineno)
+        node.filter = nodes.Filter(node.filter, "(weigh)", [], [], None, None).set_lineno(node.lineno)  # type: ignore[assignment]
         return node
 
 
@@ -246,6 +247,6 @@ def meter(tree: nodes.Template) -> tuple[nodes.Template, bool]:
     Returns:
         The template, and whether it needs a budget: it has loops or macros or calls something.
     """
-    repeats = tree.find((nodes.For, nodes.Macro, nodes.CallBlock, nodes.Call)) is not None
+    repeats = tree.find((nodes.For, nodes.Macro, nodes.CallBlock, nodes.Call)) is not None  # type: ignore[arg-type]
     changed: Callable[[nodes.Template], Any] = _Meter().visit
     return changed(tree), repeats
