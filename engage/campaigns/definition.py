@@ -1,0 +1,263 @@
+"""Campaigns: a folder each under ``data/campaigns/``, with ``campaign.toml`` and templates."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from engage.campaigns.labels import require_labels
+from engage.errors import ConfigurationError, ContentError, EngageError, PlanError, UnknownCampaignError
+from engage.lake.storage import write_atomically
+from engage.message_fields import CONTENT
+from engage.settings import Settings
+from engage.vocabulary import CampaignStatus, Channel, DeliveryType, Event
+from engage.windows import parse_window
+
+__all__ = ["Campaign", "Goal", "Variant", "create_campaign", "list_campaigns", "read_campaign", "set_labels"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_KEYS = {
+    "title": str,
+    "channel": str,
+    "segment": str,
+    "sql": str,
+    "everyone": bool,
+    "exclude": list,
+    "labels": list,
+    "status": str,
+    "delivery_type": str,
+    "provider": str,
+    "control_percent": (int, float),
+    "throttle_per_second": (int, float),
+    "transactional": bool,
+    "goal": dict,
+    "content": dict,
+    "variants": list,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a campaign is to bring about.
+
+    Args:
+        event: The event that counts as a conversion.
+        within: How long after the message it counts.
+        revenue: The property of the event that is money.
+    """
+
+    event: str = Event.CHARGED.value
+    within: timedelta = timedelta(days=14)
+    revenue: str = "amount"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One version of a campaign's message.
+
+    Args:
+        name: Its name; empty when there is only one.
+        weight: Its share, relative to the others'.
+        content: Templates and values by field.
+    """
+
+    name: str
+    weight: float
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign as its folder says.
+
+    Args:
+        campaign_id: The folder's name.
+        title: What people call it.
+        channel: Where its messages go.
+        folder: Where it lies.
+        segment: The segment's name; or `sql`, or neither for everyone.
+        sql: A select of `user_id`.
+        exclude: Segments that are left out.
+        labels: Message labels, as in Message Settings.
+        status: draft, scheduled, running, paused, completed or stopped.
+        delivery_type: How its sends come about.
+        provider: Which provider sends; None for the channel's.
+        control_percent: How many of a hundred people are held out.
+        throttle_per_second: The most messages a second.
+        transactional: Consent to marketing is not asked for.
+        goal: What it is to bring about.
+        variants: Its message's versions, at least one.
+    """
+
+    campaign_id: str
+    title: str
+    channel: str
+    folder: Path
+    segment: str | None = None
+    sql: str | None = None
+    exclude: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    status: str = CampaignStatus.DRAFT.value
+    delivery_type: str = DeliveryType.ONE_TIME.value
+    provider: str | None = None
+    control_percent: float = 0.0
+    throttle_per_second: float | None = None
+    transactional: bool = False
+    goal: Goal = field(default_factory=Goal)
+    variants: tuple[Variant, ...] = ()
+
+
+def list_campaigns(settings: Settings) -> list[str]:
+    """The names of all campaigns."""
+    return sorted(path.parent.name for path in settings.campaigns.glob("*/campaign.toml"))
+
+
+def read_campaign(settings: Settings, name: str) -> Campaign:
+    """Read a campaign's folder.
+
+    Raises:
+        UnknownCampaignError: There is none of that name.
+        ConfigurationError: ``campaign.toml`` is not valid; it names the key.
+        UnknownLabelError: It carries a label that was never made.
+    """
+    file = settings.campaigns / name / "campaign.toml"
+    if not _NAME.fullmatch(name) or not file.is_file():
+        names = list_campaigns(settings)
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none yet'}"
+        raise UnknownCampaignError(f"no campaign {name!r} under data/campaigns/", hint=hint)
+    where = str(file)
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"not valid TOML: {error}", where=where, hint="mend the file") from error
+    _check_keys(values, _KEYS, where)
+    channel = str(values.get("channel", ""))
+    for key, value, allowed in (
+        ("channel", channel, list(Channel)),
+        ("status", values.get("status", "draft"), list(CampaignStatus)),
+        ("delivery_type", values.get("delivery_type", "one-time"), list(DeliveryType)),
+    ):
+        if value not in allowed:
+            raise ConfigurationError(f"{key} = {value!r} is not known", where=where, hint=f"use {', '.join(allowed)}")
+    control = float(values.get("control_percent", 0))
+    if not 0 <= control <= 90:
+        raise ConfigurationError("control_percent is not between 0 and 90", where=where)
+    whom = [key for key in ("segment", "sql", "everyone") if values.get(key)]
+    if len(whom) != 1:
+        raise ConfigurationError(
+            "says not whom to reach", where=where, hint="give one of segment, sql, everyone = true"
+        )
+    return Campaign(
+        campaign_id=name,
+        title=str(values.get("title", name)),
+        channel=channel,
+        folder=file.parent,
+        segment=values.get("segment"),
+        sql=values.get("sql"),
+        exclude=tuple(values.get("exclude", ())),
+        labels=require_labels(settings, tuple(values.get("labels", ())), where=where),
+        status=str(values.get("status", "draft")),
+        delivery_type=str(values.get("delivery_type", "one-time")),
+        provider=values.get("provider"),
+        control_percent=control,
+        throttle_per_second=values.get("throttle_per_second"),
+        transactional=bool(values.get("transactional", False)),
+        goal=_goal(values.get("goal", {}), where),
+        variants=_variants(values, channel, file.parent, where),
+    )
+
+
+def _check_keys(values: Mapping[str, Any], keys: Mapping[str, Any], where: str) -> None:
+    for key, value in values.items():
+        if key not in keys:
+            near = get_close_matches(key, keys, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it may have {', '.join(keys)}"
+            raise ConfigurationError(f"unknown key {key!r}", where=where, hint=hint)
+        if not isinstance(value, keys[key]):
+            raise ConfigurationError(f"{key} is a {type(value).__name__}", where=where, hint="see docs/campaigns.md")
+
+
+def _goal(values: Mapping[str, Any], where: str) -> Goal:
+    _check_keys(values, {"event": str, "within": str, "revenue": str}, f"{where} [goal]")
+    try:
+        within = parse_window(values.get("within", "14 days"))
+    except EngageError as error:
+        raise ConfigurationError(error.what, where=f"{where} [goal]", hint=error.hint) from error
+    return Goal(values.get("event", Event.CHARGED.value), within, values.get("revenue", "amount"))
+
+
+def _variants(values: Mapping[str, Any], channel: str, folder: Path, where: str) -> tuple[Variant, ...]:
+    common = dict(values.get("content", {}))
+    for item in CONTENT[Channel(channel)]:
+        if item.file and item.name not in common and (folder / item.file).is_file():
+            common[item.name] = (folder / item.file).read_text(encoding="utf-8")
+    if values.get("transactional"):
+        common["transactional"] = True
+    rows = values.get("variants") or [{}]
+    variants = []
+    for number, row in enumerate(rows):
+        _check_keys(row, {"name": str, "weight": (int, float), "content": dict}, f"{where} [[variants]] {number + 1}")
+        name = str(row.get("name", "")) or (chr(65 + number) if len(rows) > 1 else "")
+        weight = float(row.get("weight", 1))
+        if weight < 0:
+            raise ConfigurationError(f"variant {name} has a negative weight", where=where)
+        variants.append(Variant(name, weight, {**common, **row.get("content", {})}))
+    if len({variant.name for variant in variants}) < len(variants) or not sum(v.weight for v in variants):
+        raise ConfigurationError("variants need different names and some weight", where=where)
+    return tuple(variants)
+
+
+def create_campaign(settings: Settings, name: str, values: Mapping[str, Any], files: Mapping[str, str]) -> Campaign:
+    """Make a campaign's folder, whole or not at all.
+
+    Args:
+        settings: The workspace.
+        name: Lower-case letters, digits, ``-`` and ``_``.
+        values: What ``campaign.toml`` is to say.
+        files: Templates by file name.
+
+    Raises:
+        PlanError: The name is taken or not one.
+        ConfigurationError: The values are not a campaign's.
+    """
+    folder = settings.campaigns / name
+    if not _NAME.fullmatch(name):
+        raise PlanError(f"{name!r} is not a campaign's name", hint="use lower-case letters, digits, - and _")
+    if folder.exists():
+        raise PlanError(f"campaign {name!r} is there already", where=str(folder))
+    try:
+        for file, text in files.items():
+            if Path(file).name != file:
+                raise ContentError(f"{file!r} is not a file name", where=str(folder))
+            write_atomically(folder / file, text)
+        write_atomically(folder / "campaign.toml", tomlkit.dumps(values))
+        return read_campaign(settings, name)
+    except (EngageError, ConfigurationError):
+        for path in folder.glob("*"):
+            path.unlink()
+        if folder.exists():
+            folder.rmdir()
+        raise
+
+
+def set_labels(settings: Settings, name: str, labels: tuple[str, ...]) -> Campaign:
+    """Put labels on a campaign; they go with the messages planned from then on.
+
+    Raises:
+        UnknownLabelError: One was never made.
+    """
+    campaign = read_campaign(settings, name)
+    file = campaign.folder / "campaign.toml"
+    document = tomlkit.parse(file.read_text(encoding="utf-8"))
+    document["labels"] = list(require_labels(settings, labels, where=str(file)))
+    write_atomically(file, tomlkit.dumps(document))
+    return read_campaign(settings, name)
