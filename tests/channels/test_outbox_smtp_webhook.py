@@ -92,6 +92,22 @@ def test_a_header_cannot_be_injected(tmp_path: Path, message: Message, reason: P
         build_email(message, sender="hi@example.com")
 
 
+def test_words_beyond_ascii_and_attachments_survive(tmp_path: Path) -> None:
+    (tmp_path / "plan.csv").write_text("a,b")
+    message = mail(
+        subject="Grüße — 😀", text="Schöne Grüße", html="<p>" + "ü" * 2000 + "</p>", attachments=[tmp_path / "plan.csv"]
+    )
+    built = build_email(message, sender="Jörg <joerg@example.com>")
+    parsed = email.message_from_bytes(built.as_bytes(), policy=email.policy.default)
+    assert (parsed["Subject"], parsed["From"].addresses[0].display_name) == ("Grüße — 😀", "Jörg")
+    body: Any = parsed.get_body(("plain",))
+    page: Any = parsed.get_body(("html",))
+    assert body.get_content().strip() == "Schöne Grüße"
+    assert "ü" * 2000 in page.get_content()
+    [attachment] = parsed.iter_attachments()
+    assert (attachment.get_filename(), attachment.get_content()) == ("plan.csv", "a,b")
+
+
 def test_transactional_mail_has_no_unsubscribe_header() -> None:
     built = build_email(mail(unsubscribe_url="https://example.com/u", transactional=True), sender="hi@example.com")
     assert built["List-Unsubscribe"] is None

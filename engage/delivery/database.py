@@ -1,0 +1,218 @@
+"""Where the ledger is kept: a SQLite file by default, a Postgres server by URL.
+
+Both run the same small SQL. What differs is here: how to connect, how a transaction begins, how rows taken by others
+are passed over, and how one process can tell that another is dead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import urlsplit
+
+from engage.errors import ConfigurationError
+
+__all__ = ["Database", "Postgres", "Sqlite", "open_database"]
+
+Row = tuple[Any, ...]
+
+
+class Database(Protocol):
+    """A connection of one process; used by one thread at a time.
+
+    Attributes:
+        skip_locked: What a select adds to take rows that nobody else is taking.
+        identity: Type of a key that numbers itself.
+        table_options: What ``create table`` adds to keep rows in key order.
+    """
+
+    skip_locked: str
+    identity: str
+    table_options: str
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        """Run one statement with ``?`` parameters and return its rows."""
+        ...
+
+    def change(self, sql: str, params: Sequence[object] = ()) -> int:
+        """Run one statement and return how many rows it changed."""
+        ...
+
+    def change_many(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
+        """Run one statement a row and return how many rows were changed in all."""
+        ...
+
+    def transaction(self) -> Any:
+        """A context: everything in it is durable afterwards, or nothing is."""
+        ...
+
+    def vouch(self, owner: str) -> None:
+        """Hold a lock in this owner's name for as long as this process lives."""
+        ...
+
+    def is_dead(self, owner: str) -> bool:
+        """Say whether the process that vouched for an owner is certainly gone."""
+        ...
+
+    def close(self) -> None:
+        """Give back the connection and the lock."""
+        ...
+
+
+class Sqlite:
+    """A ledger in a file, for the senders of one machine.
+
+    WAL, and synchronous=full: a commit that returned survives a power cut.
+
+    Args:
+        path: The file; made if missing.
+    """
+
+    skip_locked = ""  # a writing transaction is alone anyway
+    identity = "integer primary key"
+    table_options = "without rowid"
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._senders = path.with_name(path.name + "-senders")
+        self._lock: IO[bytes] | None = None
+        self._connection = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
+        try:
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma synchronous = full")
+            self._connection.execute("pragma temp_store = memory")
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise ConfigurationError(
+                f"not a usable SQLite file: {error}", where=str(path), hint="restore it, or move it away"
+            ) from error
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        return self._connection.execute(sql, params).fetchall()
+
+    def change(self, sql: str, params: Sequence[object] = ()) -> int:
+        return self._connection.execute(sql, params).rowcount
+
+    def change_many(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
+        return self._connection.executemany(sql, rows).rowcount if rows else 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._connection.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
+
+    def vouch(self, owner: str) -> None:
+        self._senders.mkdir(exist_ok=True)
+        self._lock = (self._senders / owner).open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def is_dead(self, owner: str) -> bool:
+        path = self._senders / owner
+        try:
+            with path.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return True
+        except BlockingIOError:
+            return False
+        path.unlink(missing_ok=True)
+        return True
+
+    def close(self) -> None:
+        self._connection.close()
+        if self._lock is not None:
+            os.unlink(self._lock.name)
+            self._lock.close()
+            self._lock = None
+
+
+class Postgres:
+    """A ledger on a Postgres server, for senders on several machines.
+
+    The connection must be a session of its own: behind a pooler that hands a session to several clients, the lock
+    that tells the living from the dead does not hold.
+
+    Args:
+        url: ``postgresql://…``, as libpq reads it.
+    """
+
+    skip_locked = "for update skip locked"
+    identity = "bigint generated by default as identity primary key"
+    table_options = ""
+
+    def __init__(self, url: str) -> None:
+        try:
+            import psycopg
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                "a ledger on Postgres needs psycopg", hint="pip install 'engage[postgres]'"
+            ) from error
+        parts = urlsplit(url)
+        try:
+            self._connection = psycopg.connect(url, autocommit=True, prepare_threshold=1)
+        except psycopg.OperationalError as error:
+            raise ConfigurationError(
+                "the ledger's Postgres server does not answer",
+                where=f"{parts.hostname or 'socket'}:{parts.port or 5432}",
+                hint="start it, or mend [tool.engage] ledger",
+            ) from error
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        cursor = self._connection.execute(sql.replace("?", "%s"), params)
+        return cursor.fetchall() if cursor.description else []
+
+    def change(self, sql: str, params: Sequence[object] = ()) -> int:
+        return self._connection.execute(sql.replace("?", "%s"), params).rowcount
+
+    def change_many(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
+        if not rows:
+            return 0
+        with self._connection.cursor() as cursor:
+            cursor.executemany(sql.replace("?", "%s"), rows)
+            return cursor.rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            yield
+
+    def vouch(self, owner: str) -> None:
+        self.execute("select pg_advisory_lock(?)", (_key(owner),))
+
+    def is_dead(self, owner: str) -> bool:
+        if not self.execute("select pg_try_advisory_lock(?)", (_key(owner),))[0][0]:
+            return False
+        self.execute("select pg_advisory_unlock(?)", (_key(owner),))
+        return True
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _key(owner: str) -> int:
+    return int.from_bytes(hashlib.sha256(owner.encode()).digest()[:8], signed=True)
+
+
+def open_database(where: str | Path) -> Database:
+    """Open the database of a ledger.
+
+    Args:
+        where: A file, or a URL that begins with ``postgresql://`` or ``postgres://``.
+
+    Raises:
+        ConfigurationError: It cannot be opened.
+    """
+    if isinstance(where, str) and where.startswith(("postgresql://", "postgres://")):
+        return Postgres(where)
+    return Sqlite(Path(where))

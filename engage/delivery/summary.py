@@ -1,0 +1,86 @@
+"""How far a run has got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+__all__ = ["Progress", "Report", "Summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What to show while a run is being sent.
+
+    Args:
+        run_id: The run.
+        total: Messages to be sent.
+        sent: Accepted by the provider.
+        failed: Ended otherwise, by reason.
+        in_doubt: Left without an answer.
+        rate: Messages a second over the last seconds.
+        seconds_left: At that rate; None when there is no telling.
+        note: What is being waited for, if anything.
+    """
+
+    run_id: str
+    total: int
+    sent: int
+    failed: Mapping[str, int]
+    in_doubt: int
+    rate: float = 0.0
+    seconds_left: float | None = None
+    note: str = ""
+
+    @property
+    def done(self) -> int:
+        """Messages that have ended."""
+        return self.sent + sum(self.failed.values()) + self.in_doubt
+
+
+Report = Callable[[Progress], None]
+"""Told of progress a few times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of everyone in a run's audience; the parts add up to it.
+
+    Args:
+        run_id: The run.
+        state: ``planned``, ``running``, ``paused``, ``stopping``, ``stopped``, ``completed`` or ``failed``.
+        sent: Messages a provider accepted.
+        held_out: People of the control group.
+        excluded: People left out when the run was planned, by reason.
+        failed: Messages that ended otherwise, by reason.
+        in_doubt: Messages that left and were never answered.
+        pending: Messages still to be sent.
+        next_at: When the earliest of those is due, if that is known and not now.
+        error: What stopped the run.
+    """
+
+    run_id: str
+    state: str
+    sent: int = 0
+    held_out: int = 0
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    in_doubt: int = 0
+    pending: int = 0
+    next_at: datetime | None = None
+    error: str = ""
+
+    @property
+    def audience(self) -> int:
+        """Everyone."""
+        parts = (self.sent, self.held_out, self.in_doubt, self.pending)
+        return sum(parts) + sum(self.excluded.values()) + sum(self.failed.values())
+
+    def counts(self) -> dict[str, int]:
+        """People by outcome: sent, held_out, ``excluded:<reason>``, ``failed:<reason>``, in_doubt, pending."""
+        counts = {"sent": self.sent, "held_out": self.held_out}
+        counts |= {f"excluded:{reason}": n for reason, n in self.excluded.items()}
+        counts |= {f"failed:{reason}": n for reason, n in self.failed.items()}
+        counts |= {"in_doubt": self.in_doubt, "pending": self.pending}
+        return {outcome: n for outcome, n in counts.items() if n}
