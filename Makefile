@@ -4,11 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint format bench chaos clean
+.PHONY: demo test lint format clean
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[channels,server,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[channels,dev]'
 	@touch $@
 
 demo: $(READY)  ## run the main job on the sample data
@@ -27,13 +27,6 @@ lint: $(READY)  ## ruff, mypy, import-linter, marimo check
 format: $(READY)  ## put code into the house's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-bench: $(READY)  ## measure speed, side by side in one run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench]'
-	$(BIN)/python -m tests.bench $(BENCH_ARGS)
-
-chaos: $(READY)  ## kill the sender again and again, with a seed
-	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 clean:  ## remove the environment and what the demo made
 	rm -rf $(VENV) data/lake data/outbox data/ledger.sqlite* data/engage.lock

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from engage import __version__
+from engage.cli.analysis import lift, retention
+from engage.cli.campaign import campaign, delivery, label, report
 from engage.cli.data import check, import_, init, sql
 from engage.cli.segment import segment
 from engage.errors import ConfigurationError, EngageError
@@ -31,7 +33,7 @@ def cli(context: click.Context, workspace: Path) -> None:
     context.obj = workspace
 
 
-for command in (init, import_, sql, check, segment):
+for command in (init, import_, sql, check, segment, label, campaign, delivery, retention, lift, report):
     cli.add_command(command)
 
 

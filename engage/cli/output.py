@@ -18,6 +18,8 @@ from rich.table import Table
 __all__ = ["console", "format_option", "progress_bar", "say", "show"]
 
 console = Console(highlight=False)
+if not console.is_terminal:
+    console.width = 200  # a pipe has no width; squeezing a table into 80 columns helps nobody
 _progress_console = Console(stderr=True, highlight=False)
 
 format_option = click.option(
@@ -49,7 +51,9 @@ def show(
     if format_ == "json":
         sys.stdout.write(frame.write_json() + "\n")
         return
-    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False, collapse_padding=True
+    )
     for name, kind in frame.schema.items():
         table.add_column(name.replace("_", " "), justify="right" if kind.is_numeric() else "left")
     for row in frame.head(rows).iter_rows(named=True):

@@ -8,6 +8,7 @@ from engage.settings import Settings, find_root
 from engage.template import copy_template
 from engage.workspace.base import Time
 from engage.workspace.behaviour import BehaviourFace
+from engage.workspace.campaigns import CampaignFace
 from engage.workspace.cohorts import CohortFace
 from engage.workspace.landing import LandingFace
 from engage.workspace.queries import QueryFace
@@ -15,7 +16,7 @@ from engage.workspace.queries import QueryFace
 __all__ = ["Time", "Workspace"]
 
 
-class Workspace(LandingFace, QueryFace, CohortFace, BehaviourFace):
+class Workspace(LandingFace, QueryFace, CohortFace, BehaviourFace, CampaignFace):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 
     Args:

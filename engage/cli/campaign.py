@@ -1,0 +1,144 @@
+"""Labels, campaigns, reports: make, preview, send, see."""
+
+from __future__ import annotations
+
+import click
+import polars as pl
+
+from engage.cli.options import as_of_option, opened
+from engage.cli.output import format_option, progress_bar, say, show
+from engage.delivery.summary import Progress
+
+__all__ = ["campaign", "delivery", "label", "report"]
+
+
+@click.group()
+def label() -> None:
+    """Message labels, put on campaigns and recorded with every message."""
+
+
+@label.command("create")
+@click.argument("name")
+@click.option("--description", default="", help="What it is for.")
+@click.pass_context
+def create_label(context: click.Context, name: str, description: str) -> None:
+    """Make label NAME."""
+    say(f"made label {opened(context).create_label(name, description).name}")
+
+
+@label.command("list")
+@format_option
+@click.pass_context
+def list_labels(context: click.Context, format_: str) -> None:
+    """Every label."""
+    rows = [{"label": item.name, "description": item.description} for item in opened(context).labels()]
+    show(pl.DataFrame(rows, schema={"label": pl.String, "description": pl.String}), format_)
+
+
+@click.group()
+def campaign() -> None:
+    """Campaigns, each a folder under data/campaigns/."""
+
+
+@campaign.command("list")
+@format_option
+@click.pass_context
+def list_campaigns(context: click.Context, format_: str) -> None:
+    """Every campaign."""
+    rows = [
+        {
+            "campaign": c.campaign_id,
+            "title": c.title,
+            "channel": c.channel,
+            "labels": list(c.labels),
+            "status": c.status,
+        }
+        for c in opened(context).campaigns()
+    ]
+    show(pl.DataFrame(rows, schema_overrides={"labels": pl.List(pl.String)}), format_)
+
+
+@campaign.command("label")
+@click.argument("name")
+@click.argument("labels", nargs=-1)
+@click.pass_context
+def set_labels(context: click.Context, name: str, labels: tuple[str, ...]) -> None:
+    """Put LABELS on campaign NAME, in place of those it has."""
+    changed = opened(context).set_labels(name, *labels).definition
+    say(f"{name} now carries {', '.join(changed.labels) or 'no label'}")
+
+
+@campaign.command()
+@click.argument("name")
+@as_of_option
+@click.option("--count", default=1, show_default=True, help="How many messages to show.")
+@click.pass_context
+def preview(context: click.Context, name: str, as_of: str | None, count: int) -> None:
+    """Plan campaign NAME and show what would be sent."""
+    planned = opened(context).campaign(name).plan(as_of)
+    counts = planned.run.counts
+    excluded = "".join(f", {n:,} excluded: {reason}" for reason, n in counts.excluded.items())
+    say(f"{counts.send:,} to send, {counts.held_out:,} held out{excluded}; plan {planned.plan_id}")
+    for message in opened(context).campaign(name).preview(as_of, count):
+        say("")
+        for field, value in message.items():
+            if field != "html" and value not in (None, ""):
+                say(f"{field}: {value}")
+
+
+@campaign.command()
+@click.argument("name")
+@as_of_option
+@click.pass_context
+def send(context: click.Context, name: str, as_of: str | None) -> None:
+    """Send campaign NAME; sending again sends nobody anything twice."""
+    with progress_bar(f"sending {name}") as advance:
+
+        def told(progress: Progress) -> None:
+            advance(progress.note or f"{progress.rate:,.0f}/s", progress.done, progress.total)
+
+        summary = opened(context).campaign(name).send(as_of, report=told)
+    counts = ", ".join(f"{outcome.replace('_', ' ')} {n:,}" for outcome, n in summary.counts().items())
+    say(f"{name} {summary.state}: {counts or 'nobody to reach'}")
+
+
+@click.group()
+def delivery() -> None:
+    """Runs: what was sent and what is in flight."""
+
+
+@delivery.command()
+@format_option
+@click.pass_context
+def status(context: click.Context, format_: str) -> None:
+    """Every run with its outcomes."""
+    rows = [
+        {"run": item.run_id, "state": item.state, "audience": item.audience, "sent": item.sent,
+         "held out": item.held_out,
+         "excluded": sum(item.excluded.values()), "failed": sum(item.failed.values()), "in doubt": item.in_doubt,
+         "pending": item.pending}
+        for item in opened(context).runs()
+    ]  # fmt: skip
+    show(pl.DataFrame(rows), format_)
+
+
+@click.group()
+def report() -> None:
+    """Reports."""
+
+
+@report.command()
+@as_of_option
+@format_option
+@click.option("--all", "everything", is_flag=True, help="Show every column.")
+@click.pass_context
+def campaigns(context: click.Context, as_of: str | None, format_: str, everything: bool) -> None:
+    """One row a campaign, over all channels."""
+    found = opened(context).campaign_report(as_of)
+    if format_ == "table" and not everything:
+        found = found.select(
+            "campaign_id", "channel", "status", "delivery_type", "labels", "sent", "held_out", "viewed", "clicked",
+            "converted", "revenue", "conversion_rate", "control_rate", "lift", "lift_low", "lift_high",
+        )  # fmt: skip
+    rates = ("conversion_rate", "control_rate", "lift", "lift_low", "lift_high", "delivered_rate", "viewed_rate")
+    show(found, format_, percent=(*rates, "clicked_rate"))
