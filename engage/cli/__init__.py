@@ -11,6 +11,7 @@ from engage import __version__
 from engage.cli.analysis import lift, retention
 from engage.cli.campaign import campaign, delivery, label, report
 from engage.cli.data import check, import_, init, sql
+from engage.cli.demo import demo, notebooks
 from engage.cli.segment import segment
 from engage.errors import ConfigurationError, EngageError
 
@@ -33,7 +34,21 @@ def cli(context: click.Context, workspace: Path) -> None:
     context.obj = workspace
 
 
-for command in (init, import_, sql, check, segment, label, campaign, delivery, retention, lift, report):
+for command in (
+    init,
+    import_,
+    sql,
+    check,
+    segment,
+    label,
+    campaign,
+    delivery,
+    retention,
+    lift,
+    report,
+    demo,
+    notebooks,
+):
     cli.add_command(command)
 
 

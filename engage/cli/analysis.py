@@ -5,31 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import polars as pl
 
 from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, say, show
 from engage.workspace import Workspace
 
-__all__ = ["lift", "retention", "retention_table"]
+__all__ = ["lift", "retention", "show_label_retention"]
 
 
-def retention_table(workspace: Workspace, label: str, days: int, as_of: str | None) -> pl.DataFrame:
-    """One row a day: the share of those sent a label who were back on it, of all its cohorts that got that far."""
-    first = workspace.sql(
-        "select min(event_time) as t from notifications where event_name = 'Notification Sent' "
-        "and list_contains(labels, $label)", as_of, label=label
-    ).item()  # fmt: skip
-    if first is None:
-        return pl.DataFrame(schema={"day": pl.Int64, "people": pl.Int64, "back": pl.Int64, "rate": pl.Float64})
-    table = workspace.retention(label=label, periods=days + 1, date_from=first, as_of=as_of)
-    known = table.filter(pl.col("users").is_not_null() & (pl.col("size") > 0))
-    return (
-        known.group_by(day="period")
-        .agg(people=pl.col("size").sum(), back=pl.col("users").sum())
-        .with_columns(rate=pl.col("back") / pl.col("people"))
-        .sort("day")
-    )
+def show_label_retention(workspace: Workspace, label: str, days: int, as_of: str | None, format_: str) -> None:
+    """Those sent a label, and beside them its control group and the rest."""
+    table = workspace.label_retention(label, days, as_of=as_of)
+    if not table.height:
+        say(f"nobody was sent a message labelled {label!r}; see `engage report campaigns`")
+        return
+    for group, name in (("held_out", "held_out"), ("rest", "not_sent")):
+        other = workspace.label_retention(label, days, group=group, as_of=as_of)
+        if other.height:
+            columns = {"people": f"{name}", "rate": f"{name}_rate"}
+            table = table.join(other.select("day", *columns).rename(columns), on="day", how="left")
+    rates = [name for name in table.columns if name.endswith("rate")]
+    show(table, format_, percent=rates, title=f"Back after being sent {label}")
 
 
 @click.command()
@@ -50,11 +46,7 @@ def retention(
     workspace = opened(context)
     given = {name: value for name, value in question.items() if value is not None}
     if label and set(given) == {"period"} and given["period"] == "day":
-        table = retention_table(workspace, label, days, as_of)
-        if not table.height:
-            say(f"nobody was sent a message labelled {label!r}; see `engage report campaigns`")
-            return
-        show(table, format_, percent=("rate",), title=f"Back after being sent {label}")
+        show_label_retention(workspace, label, days, as_of, format_)
         return
     show(workspace.retention(label=label, periods=days + 1, as_of=as_of, **given), format_, percent=("rate",))
 

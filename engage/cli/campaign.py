@@ -9,7 +9,7 @@ from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, progress_bar, say, show
 from engage.delivery.summary import Progress
 
-__all__ = ["campaign", "delivery", "label", "report"]
+__all__ = ["campaign", "delivery", "label", "report", "show_report"]
 
 
 @click.group()
@@ -134,11 +134,15 @@ def report() -> None:
 @click.pass_context
 def campaigns(context: click.Context, as_of: str | None, format_: str, everything: bool) -> None:
     """One row a campaign, over all channels."""
-    found = opened(context).campaign_report(as_of)
+    show_report(opened(context).campaign_report(as_of), format_, everything=everything)
+
+
+def show_report(found: pl.DataFrame, format_: str, *, everything: bool = False) -> None:
+    """Print the campaign report; a table has the columns people ask for first."""
     if format_ == "table" and not everything:
         found = found.select(
-            "campaign_id", "channel", "status", "delivery_type", "labels", "sent", "held_out", "viewed", "clicked",
-            "converted", "revenue", "conversion_rate", "control_rate", "lift", "lift_low", "lift_high",
+            "campaign_id", "channel", "status", "delivery_type", "labels", "sent", "held_out", "delivered", "viewed",
+            "clicked", "converted", "revenue", "conversion_rate", "control_rate", "lift", "lift_low", "lift_high",
         )  # fmt: skip
     rates = ("conversion_rate", "control_rate", "lift", "lift_low", "lift_high", "delivered_rate", "viewed_rate")
-    show(found, format_, percent=(*rates, "clicked_rate"))
+    show(found, format_, percent=(*rates, "clicked_rate"), title="Campaigns")

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from engage.analysis.label_retention import label_retention
 from engage.analysis.retention import retention
 from engage.workspace.base import Base, Time
 
@@ -26,3 +27,17 @@ class CohortFace(Base):
             `cohort`, `size`, `period`, `users`, `rate`: one row a cohort and period.
         """
         return retention(self.engine, as_of=self.moment(as_of), **question)
+
+    def label_retention(self, label: str, days: int = 30, *, group: str = "sent", as_of: Time = None) -> pl.DataFrame:
+        """Follow people from their own first message with a label, day by day.
+
+        Args:
+            label: The message label.
+            days: How many days to follow.
+            group: ``sent``, ``held_out`` or ``rest``; see :func:`engage.analysis.label_retention.label_retention`.
+            as_of: See only what happened before then.
+
+        Returns:
+            `day`, `people`, `back`, `rate`: one row a day.
+        """
+        return label_retention(self.engine, label, days, group=group, as_of=self.moment(as_of))

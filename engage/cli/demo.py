@@ -1,0 +1,81 @@
+"""The main job on the sample data, from events to retention by label, and the command that opens the notebooks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from engage.cli.analysis import show_label_retention
+from engage.cli.campaign import show_report
+from engage.cli.options import opened
+from engage.cli.output import console, progress_bar, say
+from engage.delivery.summary import Progress
+from engage.template import template_root
+from engage.workspace import Workspace
+
+__all__ = ["demo", "notebooks"]
+
+_AS_OF = "1997-02-01"
+_UNTIL = "1997-04-01"
+
+
+@click.command()
+@click.pass_context
+def demo(context: click.Context) -> None:
+    """Run the main job on the sample data (CDNOW, 1997), in this workspace."""
+    workspace = opened(context)
+    run_demo(workspace)
+    command = "engage notebooks"
+    if (workspace.root / ".venv" / "bin" / "engage").exists():
+        command = ".venv/bin/engage notebooks"
+    say("")
+    say(f"Open the notebooks with:  {command}")
+    if os.environ.get("ENGAGE_OPEN") == "1" or (
+        console.is_terminal and sys.stdin.isatty() and click.confirm("Open them now?", default=False)
+    ):
+        open_notebooks(workspace)
+
+
+def run_demo(workspace: Workspace) -> None:
+    """Import, segment, send as of February 1997, and show what came of it; harmless to repeat."""
+    sample = template_root() / "data" / "sample" / "cdnow.parquet"
+    say("1. Events in: 69,659 real purchases of 23,570 CDNOW customers")
+    with progress_bar("importing") as advance:
+        summary = workspace.import_file(sample, "cdnow", progress=advance)
+    for name, done in summary.landed.items():
+        say(f"   {name}: {done.rows:,} landed, {done.duplicates:,} were there already")
+    say(f"2. A segment in SQL: sql/segments/new_customers.sql, as of {_AS_OF}")
+    segment = workspace.segment("new_customers", as_of=_AS_OF)
+    say(f"   {segment.title}: {segment.count():,} people")
+    say("3. A campaign labelled Onboarding to them, a tenth held out, into data/outbox/")
+    with progress_bar("sending") as advance:
+
+        def told(progress: Progress) -> None:
+            advance(progress.note or f"{progress.rate:,.0f} a second", progress.done, progress.total)
+
+        sent = workspace.campaign("onboarding").send(as_of=_AS_OF, report=told)
+    say("   " + ", ".join(f"{outcome.replace('_', ' ')} {count:,}" for outcome, count in sent.counts().items()))
+    say("")
+    show_label_retention(workspace, "Onboarding", 30, _UNTIL, "table")
+    say("")
+    show_report(workspace.campaign_report(), "table")
+
+
+@click.command()
+@click.option("--port", default=2718, show_default=True)
+@click.option("--app", is_flag=True, help="Show results only, without code.")
+@click.pass_context
+def notebooks(context: click.Context, port: int, app: bool) -> None:
+    """Open marimo on this workspace's notebooks."""
+    open_notebooks(opened(context), port=port, app=app)
+
+
+def open_notebooks(workspace: Workspace, *, port: int = 2718, app: bool = False) -> None:
+    """Run marimo on the workspace's notebooks until it is stopped."""
+    folder: Path = workspace.settings.notebooks
+    marimo = [sys.executable, "-m", "marimo", "run" if app else "edit", str(folder), "--port", str(port)]
+    subprocess.run(marimo, check=False)
