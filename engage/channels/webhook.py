@@ -98,7 +98,7 @@ class Webhook:
         self._now = now
 
     def request(self, batch: Sequence[Message]) -> httpx.Request:
-        """One POST: ``{"type", "timestamp", "data"}``, `data` a user's details, or a list of them for a batch.
+        """One POST: ``{"type", "data"}``, `data` a user's details, or a list of them for a batch.
 
         Raises:
             UnsupportedContentError: There is no url, or it is not http(s); the body template gave no JSON.
@@ -108,7 +108,8 @@ class Webhook:
         now = self._now()
         users = [_details(message) for message in batch]
         kind = str(first.content.get("type") or "campaign.user")
-        payload = {"type": kind, "timestamp": now.isoformat(), "data": users[0] if self.batch_size == 1 else users}
+        # No time of the attempt in it: the same message has the same body, so that it may be sent again with its key.
+        payload = {"type": kind, "data": users[0] if self.batch_size == 1 else users}
         body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
         webhook_id = first.message_id if len(batch) == 1 else _batch_id(batch)
         timestamp = int(now.timestamp())
