@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from engage.campaigns.definition import Campaign
 from engage.content.renderer import Renderer
 from engage.errors import ContentError, PlanError
-from engage.lake.runs import Run, read_run, recipients_path, run_folder, write_run
+from engage.lake.runs import Run, discard_run, read_run, recipients_path, run_folder, write_run
 from engage.lake.schema import RECIPIENTS
 from engage.query.check import require_reproducible
 from engage.query.engine import Engine
@@ -135,6 +135,7 @@ def plan(
     as_of: datetime | None = None,
     now: datetime | None = None,
     occurrence: str = "once",
+    anew: bool = False,
 ) -> Plan:
     """Plan a run of a campaign.
 
@@ -144,9 +145,10 @@ def plan(
         as_of: Whom to reach as of then; None for now.
         now: The clock of the plan; `as_of`, or the present.
         occurrence: Names the run among the campaign's; a one-time campaign has one.
+        anew: Nothing of the run was sent yet, so a plan that is there may be put aside.
 
     Returns:
-        The plan. Planning the same run again gives the one there is.
+        The plan. Planning a run again gives the one there is, unless `anew`.
 
     Raises:
         PlanError: The audience's SQL does not give users.
@@ -156,6 +158,8 @@ def plan(
     settings = engine.settings
     run_id = f"{campaign.campaign_id}-{occurrence}"
     renderers(campaign.channel, {variant.name: dict(variant.content) for variant in campaign.variants})
+    if anew:
+        discard_run(settings, run_id)
     if (run_folder(settings, run_id) / "run.json").exists():
         return Plan(read_run(settings, run_id), recipients_path(settings, run_id), is_new=False)
     clock = now or as_of or datetime.now(UTC)

@@ -29,7 +29,7 @@ from engage.lake.storage import Storage, sync_folder, write_atomically
 from engage.settings import Settings
 from engage.vocabulary import Channel, DeliveryType
 
-__all__ = ["Counts", "Run", "list_runs", "read_run", "recipients_path", "run_folder", "write_run"]
+__all__ = ["Counts", "Run", "discard_run", "list_runs", "read_run", "recipients_path", "run_folder", "write_run"]
 
 _VERSION = 1
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -169,6 +169,18 @@ def write_run(settings: Settings, run: Run, recipients: pa.Table | Path) -> Run:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     return run
+
+
+def discard_run(settings: Settings, run_id: str) -> None:
+    """Put aside the plan of a run of which nothing was sent; harmless when there is none."""
+    folder = run_folder(settings, run_id)
+    storage = Storage(settings)
+    with storage.writing():
+        if folder.exists():
+            aside = storage.staging / f"discarded-{uuid.uuid4().hex}"
+            storage.staging.mkdir(parents=True, exist_ok=True)
+            folder.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_run(settings: Settings, run_id: str, *, verify: bool = False) -> Run:

@@ -41,14 +41,17 @@ class OpenCampaign:
     definition: Campaign
 
     def plan(self, as_of: Time = None, now: Time = None) -> Plan:
-        """Decide who gets what, and freeze it; nothing is sent.
+        """Decide who gets what; nothing is sent. Once sending has begun the plan is frozen.
 
         Args:
             as_of: Whom to reach as of then.
             now: The clock; `as_of`, or the present.
         """
         moment = self.workspace.moment
-        return plan(self.workspace.engine, self.definition, as_of=moment(as_of), now=moment(now))
+        run_id = f"{self.definition.campaign_id}-once"
+        with closing(_ledger(self.workspace)) as ledger:
+            begun = ledger.run(run_id) is not None
+        return plan(self.workspace.engine, self.definition, as_of=moment(as_of), now=moment(now), anew=not begun)
 
     def preview(self, as_of: Time = None, count: int = 1) -> list[dict[str, Any]]:
         """The first messages as they would be sent."""
@@ -85,7 +88,7 @@ class OpenCampaign:
             )
         planned = self.plan(as_of, now)
         pace: Mapping[str, Any] = settings.options.get("delivery", {})
-        with closing(Ledger.open(settings.options.get("ledger") or settings.ledger)) as ledger:
+        with closing(_ledger(space)) as ledger:
             return deliver(
                 planned.run,
                 lake=space.lake,
@@ -96,6 +99,11 @@ class OpenCampaign:
                 limits=Limits(**{"unreachable": 3.0, **pace}),
                 report=report,
             )
+
+
+def _ledger(workspace: Base) -> Ledger:
+    """The ledger: a SQLite file, or what ``ledger = "postgresql://…"`` names."""
+    return Ledger.open(workspace.settings.options.get("ledger") or workspace.settings.ledger)
 
 
 class CampaignFace(Base):
@@ -140,7 +148,7 @@ class CampaignFace(Base):
         runs = list_runs(self.settings)
         if not runs:
             return []
-        with closing(Ledger.open(self.settings.options.get("ledger") or self.settings.ledger)) as ledger:
+        with closing(_ledger(self)) as ledger:
             return [summarise(run, ledger) for run in runs]
 
     def campaign_report(self, as_of: Time = None) -> pl.DataFrame:

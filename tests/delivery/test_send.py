@@ -125,6 +125,17 @@ def test_a_send_writes_mail_records_it_with_its_label_and_is_not_repeated(worksp
     )  # fmt: skip
 
 
+def test_a_plan_is_made_anew_until_sending_has_begun(workspace: engage.Workspace) -> None:
+    for user, day in (("a", "2026-01-05"), ("b", "2026-02-05")):
+        workspace.land_events([{"user_id": user, "event_name": "Charged", "event_time": day}])
+        workspace.land_profiles([{"user_id": user, "email": f"{user}@example.com"}])
+    make(workspace, everyone=False, sql="select distinct user_id from activity")
+    news = workspace.campaign("news")
+    assert [news.plan(as_of=day).run.counts.send for day in ("2026-01-01", "2026-03-01", "2026-02-01")] == [0, 2, 1]
+    assert news.send(as_of="2026-02-01").counts() == {"sent": 1}
+    assert news.plan(as_of="2026-03-01").run.counts.send == 1, "what was sent stays what it was"
+
+
 def test_the_ledger_is_empty_once_everything_has_landed(workspace: engage.Workspace) -> None:
     import sqlite3
 
