@@ -64,7 +64,7 @@ def _default(value: object, instead: object = "", *_: object) -> object:
 
 def _number(value: object, name: str) -> Decimal:
     try:
-        number = Decimal(str(value)) if isinstance(value, (str, int, float)) else None
+        number = Decimal(str(value)) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
     except InvalidOperation:
         number = None
     if number is None or not number.is_finite() or abs(number) >= 10**18:
@@ -85,11 +85,12 @@ _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "B
 _WHOLE = {"JPY", "KRW", "VND", "CLP", "ISK"}  # currencies without a minor unit (ISO 4217)
 
 
-def _formatted(number: Decimal, decimals: int, group: str, point: str) -> str:
-    if not 0 <= decimals <= 8:
+def _formatted(number: Decimal, decimals: object, group: str, point: str) -> tuple[str, str]:
+    """A number's sign and its digits, rounded half up."""
+    if not isinstance(decimals, int) or not 0 <= decimals <= 8:
         raise TemplateValueError("decimals lie between 0 and 8")
-    text = f"{abs(number).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP):,f}"
-    return text.translate({ord(","): group, ord("."): point})
+    rounded = number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return "-" if rounded < 0 else "", f"{abs(rounded):,f}".translate({ord(","): group, ord("."): point})
 
 
 def _style(language: object) -> tuple[str, str, str]:
@@ -101,7 +102,7 @@ def _format_number(value: object, decimals: int = 0, language: str = "en") -> st
     """A number with thousands apart: ``{{ profile.points | number }}`` gives 12,345."""
     number = _number(value, "number")
     group, point, _ = _style(language)
-    return ("-" if number < 0 else "") + _formatted(number, decimals, group, point)
+    return "".join(_formatted(number, decimals, group, point))
 
 
 def _money(value: object, currency: str = "USD", language: str = "en", decimals: int | None = None) -> str:
@@ -110,10 +111,11 @@ def _money(value: object, currency: str = "USD", language: str = "en", decimals:
     group, point, form = _style(language)
     code = str(currency).upper()[:8]
     places = decimals if decimals is not None else 0 if code in _WHOLE else 2
-    symbol = _SYMBOLS.get(code, f"{code}\u00a0" if form.endswith("{symbol}{number}") else code)
-    return form.format(
-        sign="-" if number < 0 else "", symbol=symbol, number=_formatted(number, places, group, point)
-    ).strip()
+    symbol = _SYMBOLS.get(code, code)
+    if symbol.isalpha() and form.endswith("{symbol}{number}"):
+        symbol += "\u00a0"
+    sign, digits = _formatted(number, places, group, point)
+    return form.format(sign=sign, symbol=symbol, number=digits)
 
 
 def _plural(value: object, one: str, many: str) -> str:
@@ -174,7 +176,7 @@ def _join(context: EvalContext, value: Iterable[object], between: str = "", attr
     if sum(len(str(item)) for item in items) + len(items) * len(str(between)) > LIMIT:
         raise TemplateLimitError(f"a value grows beyond {LIMIT:,} characters")
     if context.autoescape:
-        return Markup(escape(between)).join(items)  # type: ignore[arg-type]
+        return Markup(escape(between)).join(escape(item) for item in items)
     return str(between).join(str(item) for item in items)
 
 
@@ -199,16 +201,18 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-_KEPT = (
-    "abs capitalize count dictsort e escape first float groupby int items last length list lower map max min reject "
-    "rejectattr reverse round safe select selectattr sort string striptags sum title tojson trim truncate unique "
-    "upper urlencode wordcount"
-).split()
+_KEPT = frozenset(
+    """
+    abs capitalize count dictsort e escape first float groupby int items last length list lower map max min reject
+    rejectattr reverse round safe select selectattr sort string striptags sum title tojson trim truncate unique upper
+    urlencode wordcount
+    """.split()  # noqa: SIM905
+)
 
 FILTERS: dict[str, Callable[..., Any]] = {
     name: _guarded(function)
     for name, function in (
-        *((name, JINJA_FILTERS[name]) for name in _KEPT),
+        *((name, JINJA_FILTERS[name]) for name in sorted(_KEPT)),
         ("d", _default),
         ("date", _date),
         ("default", _default),

@@ -31,8 +31,15 @@ context) and ``connected`` (connected content) differ by person; ``campaign`` (`
 _SANDBOXES = {
     (html, metered): Sandbox(autoescape=html, metered=metered) for html in (False, True) for metered in (False, True)
 }
-_REFUSED = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
-_BREAKS = frozenset(map(chr, (*range(32), 127, 0x85, 0x2028, 0x2029)))
+_REFUSED: dict[type[nodes.Node], str] = {
+    nodes.Include: "include",
+    nodes.Import: "import",
+    nodes.FromImport: "import",
+    nodes.Extends: "extends",
+    nodes.Block: "block",
+    nodes.ScopedEvalContextModifier: "autoescape",
+}
+_BREAKS = frozenset(map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029)))
 
 
 class Renderer:
@@ -97,7 +104,7 @@ class Renderer:
             context: What the templates speak of; JSON values.
 
         Returns:
-            The fields, in the channel's order; those that are no templates as they were.
+            The fields given; those that are no templates as they were.
 
         Raises:
             ContentError: A value without a default is missing, a header or address would break its line, or the
@@ -128,7 +135,7 @@ def _refuse_unknown_fields(channel: str, content: Mapping[str, Any], fields: Map
         if name not in fields:
             known = ", ".join(fields) or "none"
             raise ContentError(
-                f"{channel} has no field {name!r}", where="content", hint=f"{_near(name, fields)}it has: {known}"
+                f"{channel} has no field {name!r}", where="content", hint=_near(name, fields) or f"it has: {known}"
             )
     for field in fields.values():
         if field.required and content.get(field.name) is None:
@@ -162,17 +169,16 @@ def _compile(
 
 
 def _check(tree: nodes.Template, where: str, names: Collection[str], sandbox: Sandbox) -> None:
-    for kind in _REFUSED:
-        for node in tree.find_all(kind):
-            what = f"{type(node).__name__.lower()} is not available"
-            raise ContentError(what, where=f"{where} line {node.lineno}", hint="a message is one template")
+    for node in tree.find_all(tuple(_REFUSED)):
+        what = f"{_REFUSED[type(node)]} is not available"
+        raise ContentError(what, where=f"{where} line {node.lineno}", hint="a message is one template")
     for found in tree.find_all((nodes.Filter, nodes.Test)):
         known: Mapping[str, Any] = sandbox.filters if isinstance(found, nodes.Filter) else sandbox.tests
         if found.name not in known:
             what = f"unknown {type(found).__name__.lower()} {found.name!r}"
             there = ", ".join(sorted(name for name in known if name.isidentifier()))
             raise ContentError(
-                what, where=f"{where} line {found.lineno}", hint=f"{_near(found.name, known)}known: {there}"
+                what, where=f"{where} line {found.lineno}", hint=_near(found.name, known) or f"known: {there}"
             )
     unknown = meta.find_undeclared_variables(tree) - set(names) - set(sandbox.globals)
     for variable in tree.find_all(nodes.Name):
@@ -189,7 +195,7 @@ def _check(tree: nodes.Template, where: str, names: Collection[str], sandbox: Sa
 
 def _near(name: str, known: Collection[str]) -> str:
     near = get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _printed_properties(tree: nodes.Template) -> Iterator[tuple[str, str]]:

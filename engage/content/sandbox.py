@@ -26,7 +26,10 @@ _STEP = 20  # what a round of a loop or a call costs beside its text
 _METHODS: dict[type, frozenset[str]] = {
     dict: frozenset({"get", "items", "keys", "values"}),
     str: frozenset(
-        "capitalize endswith lower lstrip removeprefix removesuffix rstrip split startswith strip title upper".split()
+        (
+            *("capitalize", "lower", "upper", "title", "strip", "lstrip", "rstrip"),
+            *("startswith", "endswith", "removeprefix", "removesuffix", "split"),
+        )
     ),
 }
 
@@ -237,7 +240,7 @@ class _Meter(NodeTransformer):
 
     def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:
         self.generic_visit(node)
-        node.filter = nodes.Filter(node.filter, "(weigh)", [], [], None, None).set_lineno(node.lineno)  # type: ignore[assignment]
+        node.filter = nodes.Filter(node.filter, "(weigh)", [], [], None, None)
         return node
 
 
@@ -247,6 +250,7 @@ def meter(tree: nodes.Template) -> tuple[nodes.Template, bool]:
     Returns:
         The template, and whether it needs a budget: it has loops or macros or calls something.
     """
-    repeats = tree.find((nodes.For, nodes.Macro, nodes.CallBlock, nodes.Call)) is not None  # type: ignore[arg-type]
+    kinds = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Call)
+    repeats = any(tree.find(kind) is not None for kind in kinds)
     changed: Callable[[nodes.Template], Any] = _Meter().visit
     return changed(tree), repeats
