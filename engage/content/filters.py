@@ -206,7 +206,7 @@ _KEPT = frozenset(
     abs capitalize count dictsort e escape first float groupby int items last length list lower map max min reject
     rejectattr reverse round safe select selectattr sort string striptags sum title tojson trim truncate unique upper
     urlencode wordcount
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 FILTERS: dict[str, Callable[..., Any]] = {
