@@ -84,7 +84,7 @@ class Gate:
         self._burst = max(1.0, self._rate / 10) if self._rate else 0.0
         self._tokens, self._filled = self._burst, clock()
         self._closed_until = 0.0
-        self._failures = 0
+        self._failures = self._trips = 0
         self._down_since: float | None = None
         self._probing = False
 
@@ -94,6 +94,11 @@ class Gate:
         if self._down_since is None or self._failures < self._limits.breaker:
             return 0.0
         return self._clock() - self._down_since
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing may leave now, whatever the rate."""
+        return self._clock() < self._closed_until
 
     def wait(self) -> float:
         """Seconds until a request may leave; 0 when one may now."""
@@ -126,7 +131,7 @@ class Gate:
 
     def succeeded(self) -> None:
         """Note an answer that shows the provider at work."""
-        self._failures, self._down_since, self._probing = 0, None, False
+        self._failures, self._trips, self._down_since, self._probing = 0, 0, None, False
 
     def failed(self) -> None:
         """Note that the provider could not be reached, or could not do its work."""
@@ -134,7 +139,7 @@ class Gate:
         self._probing = False
         if self._down_since is None:
             self._down_since = self._clock()
-        over = self._failures - self._limits.breaker
-        if over >= 0:
-            pause = backoff(over + 1, base=self._limits.backoff_base, cap=60.0, chance=self._chance)
-            self.close_for(max(pause, self._limits.backoff_base / 4))
+        if self._failures >= self._limits.breaker and not self.closed:  # others under way then say nothing new
+            self._trips += 1
+            base = self._limits.backoff_base
+            self.close_for(max(base / 4, backoff(self._trips, base=base, cap=60.0, chance=self._chance)))

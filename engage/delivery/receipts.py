@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -12,9 +13,9 @@ import pyarrow as pa
 from engage.lake.landing import Lake
 from engage.lake.runs import Run
 from engage.lake.schema import DATASETS
-from engage.vocabulary import Event
+from engage.vocabulary import Channel, Event
 
-__all__ = ["Ending", "ending_rows", "held_out_rows"]
+__all__ = ["Ending", "ending_rows", "held_out_rows", "land_endings", "land_held_out", "tally"]
 
 _SCHEMA = DATASETS["notifications"].schema
 _EVENTS = {
@@ -100,6 +101,74 @@ def held_out_rows(run: Run, recipients: pa.Table, *, at: datetime, received_at: 
         reason=[None] * n,
         properties=[None] * n,
     )
+
+
+def tally(endings: Sequence[Ending]) -> Counter[str]:
+    """Count endings that are final: ``sent`` and ``failed:<reason>``."""
+    return Counter(
+        "sent" if ending.state == "sent" else f"failed:{ending.reason}"
+        for ending in endings
+        if ending.state != "in_doubt"
+    )
+
+
+def land_endings(
+    lake: Lake, run: Run, parts: Sequence[tuple[pa.Table, Sequence[Ending]]], *, received_at: datetime
+) -> None:
+    """Land what became of messages; harmless to repeat.
+
+    An address that is not to be used again is landed as such in the same stroke: ``Channel Unsubscribed``, and for a
+    push token or web-push subscription the device's end.
+
+    Args:
+        lake: Where.
+        run: The run.
+        parts: Rows of the recipients file, and endings of some of them.
+        received_at: The clock.
+    """
+    tables = [ending_rows(run, recipients, endings, received_at=received_at) for recipients, endings in parts]
+    dead = [
+        _suppressions(run, recipients, suppressed, received_at)
+        for recipients, endings in parts
+        if (suppressed := [ending for ending in endings if ending.suppress])
+    ]
+    rows = {"notifications": pa.concat_tables([*tables, *(unsubscribed for unsubscribed, _ in dead)])}
+    if dead and run.channel in (Channel.PUSH, Channel.WEB_PUSH):
+        rows["devices"] = pa.concat_tables([devices for _, devices in dead])
+    lake.land_all(rows)
+
+
+def _suppressions(
+    run: Run, recipients: pa.Table, endings: Sequence[Ending], received_at: datetime
+) -> tuple[pa.Table, pa.Table]:
+    who = recipients.take([ending.row for ending in endings])
+    n = len(endings)
+    ids = [f"{message_id}:suppressed" for message_id in who["message_id"].to_pylist()]
+    at = pa.array([ending.at for ending in endings], pa.int64()).cast(_TIME)
+    unsubscribed = _rows(
+        run,
+        event_id=ids,
+        who=who,
+        event_name=[str(Event.CHANNEL_UNSUBSCRIBED)] * n,
+        event_time=at,
+        received_at=received_at,
+        provider=[ending.provider or None for ending in endings],
+        reason=[ending.reason for ending in endings],
+        properties=[json.dumps({"address": address}) for address in who["address"].to_pylist()],
+    )
+    devices = {
+        "change_id": pa.array(ids, pa.string()),
+        "user_id": who["user_id"],
+        "changed_at": at,
+        "received_at": pa.repeat(pa.scalar(received_at, _TIME), n),
+        "channel": pa.array([run.channel] * n, pa.string()),
+        "platform": pa.nulls(n, pa.string()),
+        "token": who["address"],
+        "environment": pa.nulls(n, pa.string()),
+        "active": pa.array([False] * n),
+        "source": pa.array(["delivery"] * n, pa.string()),
+    }
+    return unsubscribed, pa.table(devices).cast(DATASETS["devices"].schema)
 
 
 def land_held_out(lake: Lake, run: Run, recipients: pa.Table, *, at: datetime, received_at: datetime) -> None:

@@ -7,7 +7,6 @@ import random
 import signal
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from engage.delivery.held import Held, Job
 from engage.delivery.ledger import Ledger
 from engage.delivery.pacing import Gate, Limits
 from engage.delivery.prepare import Preparer
-from engage.delivery.receipts import ending_rows, land_held_out
+from engage.delivery.receipts import land_endings, land_held_out, tally
 from engage.delivery.recipients import MakeRenderer, Recipients, Rendering, Slice
 from engage.delivery.records import Changes, Result, RunRecord
 from engage.delivery.settle import Judge
@@ -308,13 +307,9 @@ class _Sender:
         """Receipts into the lake, then their rows out of the ledger: in that order, and harmless to repeat."""
         endings, held.endings = held.endings, []
         if endings:
-            rows = ending_rows(self._run, held.rows.table, endings, received_at=datetime.now(UTC))
-            self._lake.land("notifications", rows)
-        outcomes = Counter(
-            f"failed:{e.reason}" if e.state == "failed" else e.state for e in endings if e.state != "in_doubt"
-        )
+            land_endings(self._lake, self._run, [(held.rows.table, endings)], received_at=datetime.now(UTC))
         return self._ledger.batches.landed(
-            self._owner, held.claim, seqs=None, outcomes=outcomes, attempted=held.attempted
+            self._owner, held.claim, seqs=None, outcomes=tally(endings), attempted=held.attempted
         )
 
     def _give_back(self, held: Held) -> None:

@@ -131,8 +131,9 @@ class Judge:
             counted = any(outcome.status not in _UNCOUNTED for _, outcome in again)
             attempt = job.attempt if counted else job.attempt - 1
             group = Group(tuple(seq for seq, _ in again), attempt, maybe, job.body, job.first_at)
-            waits = [self._wait(outcome, job.attempt) for _, outcome in again]
-            self._retry(held, group, self._wall() + max(waits), [outcome.detail[:200] or None for _, outcome in again])
+            kinds = {(outcome.status, outcome.retry_after): outcome for _, outcome in again}
+            wait = max(self._wait(outcome, job.attempt) for outcome in kinds.values())
+            self._retry(held, group, self._wall() + wait, [outcome.detail[:200] or None for _, outcome in again])
 
     def _wait(self, outcome: Outcome, attempt: int) -> float:
         """Seconds before a message is tried again; a provider that asks for time gets it for all messages."""
@@ -144,7 +145,8 @@ class Judge:
             self._gate.close_for(wait)
             return wait
         if outcome.status is OutcomeStatus.RATE_LIMITED:
-            self._limited += 1
+            if not self._gate.closed:  # requests under way when it closed say nothing new
+                self._limited += 1
             wait = backoff(self._limited, base=limits.backoff_base, cap=limits.backoff_cap, chance=self._chance)
             self._gate.close_for(wait)
             return wait

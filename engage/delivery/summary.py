@@ -78,7 +78,8 @@ class Summary:
         return sum(parts) + sum(self.excluded.values()) + sum(self.failed.values())
 
     def counts(self) -> dict[str, int]:
-        """People by outcome: sent, held_out, ``excluded:<reason>``, ``failed:<reason>``, in_doubt, pending."""
+        """People by outcome: ``sent``, ``held_out``, ``excluded:<reason>``, ``failed:<reason>``, ``in_doubt``,
+        ``pending``; those nobody has are left out."""
         counts = {"sent": self.sent, "held_out": self.held_out}
         counts |= {f"excluded:{reason}": n for reason, n in self.excluded.items()}
         counts |= {f"failed:{reason}": n for reason, n in self.failed.items()}

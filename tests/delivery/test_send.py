@@ -255,3 +255,16 @@ def test_killed_again_and_again_everyone_is_sent_once(workspace: engage.Workspac
     )
     assert landed.row(0) == (summary.sent, summary.sent)
     assert killed_at > 0, "the kills came while it was sending"
+
+
+def test_the_sum_holds(workspace: engage.Workspace) -> None:
+    people(workspace, 40)
+    workspace.land_profiles([{"user_id": "nobody"}, {"user_id": "u00001", "nick": "Ada"}], now=NOON)
+    make(workspace, control_percent=20, content={"subject": "Hi {{ profile.nick }}", "text": "x"})
+    planned = workspace.campaign("news").plan(as_of="2026-03-02").run
+    query = "select outcome, count(*) as n from outcomes group by 1"
+    before = dict(workspace.sql(query).rows())
+    assert before.get("pending") == planned.counts.send
+    summary = workspace.campaign("news").send(as_of="2026-03-02")
+    assert dict(workspace.sql(query).rows()) == summary.counts()
+    assert sum(before.values()) == summary.audience == planned.counts.audience
