@@ -1,8 +1,14 @@
 """How files come to be in the lake: whole or not at all.
 
 A landing is staged under ``data/lake/.staging/<batch>/``, synced, and then committed by writing ``commit.json`` with
-the list of renames. From that instant it has happened: if the process dies between two renames, whoever takes the
-lock next finishes them. Without a ``commit.json`` a staged batch never happened and is swept away.
+the list of renames. From that instant it has happened: if the process dies between two renames, whoever writes or
+reads next finishes them. Without a ``commit.json`` a staged batch never happened and is swept away.
+
+A commit that takes files away (compaction, erasure) needs the lake to itself for the instant of the switch: it waits
+for the queries that are under way, and queries that begin wait for it. So a query finds every row once, and no file it
+has listed is gone when it comes to read it. Readers that don't come through :meth:`Storage.reading` (another program's
+glob over the folder) may, in that instant, miss the rows of one date or fail on a file that has gone; never see a row
+twice.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from engage.errors import LandingError
@@ -23,6 +29,7 @@ from engage.settings import Settings
 __all__ = ["Batch", "Storage", "sync_folder", "write_atomically"]
 
 _COMMIT = "commit.json"
+_TURN = 1.0  # seconds a switch may keep new queries waiting for old ones to end, before it lets them pass
 
 
 def sync_folder(folder: Path) -> None:
@@ -82,18 +89,25 @@ class Batch:
         """Take a file of the lake away in the same commit (compaction, erasure)."""
         self._removals.append(str(path.relative_to(self._storage.root)))
 
-    def commit(self) -> int:
-        """Put every staged Parquet file at the same relative path of the lake, durably.
+    def commit(self, *, patience: float = 60.0) -> int:
+        """Put every staged file at the same relative path of the lake, durably, and take the removed ones away.
+
+        Args:
+            patience: Seconds to wait for running queries, where files are to be taken away.
 
         Returns:
-            The number of files.
+            The number of files put there.
+
+        Raises:
+            LandingError: Queries ran all that time; nothing has changed.
         """
-        files = sorted(self.folder.rglob("*.parquet"))
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
         for file in files:
             _sync_file(file)
         names = [str(file.relative_to(self.folder)) for file in files]
-        write_atomically(self.folder / _COMMIT, json.dumps({"files": names, "removals": self._removals}, indent=0))
-        self._storage.finish(self.folder)
+        with self._storage.alone(patience) if self._removals else ExitStack():
+            write_atomically(self.folder / _COMMIT, json.dumps({"files": names, "removals": self._removals}, indent=0))
+            self._storage.finish(self.folder)
         return len(files)
 
 
@@ -108,6 +122,8 @@ class Storage:
         self.root = settings.lake
         self.staging = settings.lake / ".staging"
         self._lock_file = settings.data / "engage.lock"
+        self._readers = settings.lake / ".readers.lock"
+        self._turnstile = settings.lake / ".turnstile.lock"
 
     @contextmanager
     def writing(self, *, patience: float = 600.0) -> Iterator[None]:
@@ -119,22 +135,56 @@ class Storage:
         Raises:
             LandingError: Another process kept the lock all that time.
         """
-        self._lock_file.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock_file.open("a+") as lock:
-            deadline = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise LandingError(
-                            "another process is writing to this lake",
-                            where=str(self._lock_file),
-                            hint="wait for it, or end it, and try again",
-                        ) from None
-                    time.sleep(0.02)
+        with _locked(self._lock_file, fcntl.LOCK_EX, patience) as held:
+            if not held:
+                raise LandingError(
+                    "another process is writing to this lake",
+                    where=str(self._lock_file),
+                    hint="wait for it, or end it, and try again",
+                )
             self._recover()
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep every file of the lake where it is while a query runs.
+
+        What a dead writer left half done is finished first, so that a query never sees half a commit.
+        """
+        with ExitStack() as stack:
+            while True:
+                self._finish_for_the_dead()
+                with _locked(self._turnstile, fcntl.LOCK_SH):
+                    attempt = stack.enter_context(ExitStack())
+                    attempt.enter_context(_locked(self._readers, fcntl.LOCK_SH))
+                if not any(_takes_away(folder) for folder in self._committed()):
+                    break
+                attempt.close()  # its writer died in the switch just now
+                time.sleep(0.005)
+            yield
+
+    @contextmanager
+    def alone(self, patience: float) -> Iterator[None]:
+        """Hold readers off; the caller holds :meth:`writing`.
+
+        Args:
+            patience: Seconds to wait for running queries to end.
+
+        Raises:
+            LandingError: They did not.
+        """
+        deadline = time.monotonic() + patience
+        with ExitStack() as stack:
+            while True:
+                with ExitStack() as turn:
+                    turn.enter_context(_locked(self._turnstile, fcntl.LOCK_EX))
+                    if stack.enter_context(_locked(self._readers, fcntl.LOCK_EX, _TURN)):
+                        break
+                if time.monotonic() > deadline:
+                    raise LandingError(
+                        "queries are still running", where=str(self.root), hint="try again when they have ended"
+                    )
+                time.sleep(0.05)
             yield
 
     @contextmanager
@@ -151,15 +201,15 @@ class Storage:
         """Carry out a committed batch; harmless to repeat."""
         commit = json.loads((folder / _COMMIT).read_text())
         touched = set()
+        for name in commit["removals"]:
+            target = self.root / name
+            target.unlink(missing_ok=True)
+            touched.add(target.parent)
         for name in commit["files"]:
             source, target = folder / name, self.root / name
             if source.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
-                touched.add(target.parent)
-        for name in commit["removals"]:
-            target = self.root / name
-            target.unlink(missing_ok=True)
             touched.add(target.parent)
         for parent in touched:
             if parent.exists():
@@ -168,11 +218,67 @@ class Storage:
             sync_folder(parent)
         shutil.rmtree(folder, ignore_errors=True)
 
+    def _committed(self) -> list[Path]:
+        """Batches that have happened and are not carried out yet, oldest first."""
+        try:
+            names = sorted(os.listdir(self.staging))
+        except FileNotFoundError:
+            return []
+        return [self.staging / name for name in names if (self.staging / name / _COMMIT).exists()]
+
+    def _finish_for_the_dead(self) -> None:
+        if self._committed():
+            with _locked(self._lock_file, fcntl.LOCK_EX, 0) as held:
+                if held:
+                    self._recover()
+
     def _recover(self) -> None:
         if not self.staging.exists():
             return
         for folder in sorted(self.staging.iterdir()):
-            if (folder / _COMMIT).exists():
-                self.finish(folder)
-            else:
+            if not (folder / _COMMIT).exists():
                 shutil.rmtree(folder, ignore_errors=True)
+            elif _takes_away(folder):
+                with self.alone(600.0):
+                    self.finish(folder)
+            else:
+                self.finish(folder)
+
+
+def _takes_away(folder: Path) -> bool:
+    """Whether a committed batch removes files."""
+    try:
+        return bool(json.loads((folder / _COMMIT).read_text())["removals"])
+    except FileNotFoundError:  # carried out by now
+        return False
+
+
+@contextmanager
+def _locked(path: Path, kind: int, patience: float | None = None) -> Iterator[bool]:
+    """Hold a lock that ends with the process.
+
+    Args:
+        path: The lock's file.
+        kind: ``fcntl.LOCK_EX`` or ``LOCK_SH``.
+        patience: Seconds to wait; None for as long as it takes.
+
+    Yields:
+        Whether it was got.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        if patience is None:
+            fcntl.flock(lock, kind)
+            yield True
+            return
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(min(0.02, max(deadline - time.monotonic(), 0.001)))
+        yield True

@@ -68,7 +68,9 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        Lake(settings).seed()
+        lake = Lake(settings)
+        lake.seed()
+        self._storage = lake.storage
         self._lock = threading.Lock()
         self._views = ViewSet(settings.sql)
         self._connection = duckdb.connect()
@@ -131,13 +133,14 @@ class Engine:
             MissingParameterError: A parameter has no value.
             UnknownParameterError: A value has no parameter.
         """
-        cursor = self._cursor(query, params or {}, as_of, known_at)
-        try:
-            return cursor.sql(query, params=dict(params) if params else None).pl()
-        except duckdb.Error as error:
-            raise self._explained(_located(cursor, query, params or {}, error)) from error
-        finally:
-            cursor.close()
+        with self._storage.reading():
+            cursor = self._cursor(query, params or {}, as_of, known_at)
+            try:
+                return cursor.sql(query, params=dict(params) if params else None).pl()
+            except duckdb.Error as error:
+                raise self._explained(_located(cursor, query, params or {}, error)) from error
+            finally:
+                cursor.close()
 
     def copy(
         self,
@@ -157,29 +160,31 @@ class Engine:
             as_of: As for :meth:`frame`.
             known_at: As for :meth:`frame`.
         """
-        cursor = self._cursor(query, params or {}, as_of, known_at)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            cursor.execute(
-                f"copy ({query}) to {literal(str(temporary))} (format parquet, compression zstd)", dict(params or {})
-            )
-            temporary.replace(path)
-        except duckdb.Error as error:
-            raise self._explained(error) from error
-        finally:
-            cursor.close()
-            temporary.unlink(missing_ok=True)
+        with self._storage.reading():
+            cursor = self._cursor(query, params or {}, as_of, known_at)
+            try:
+                cursor.execute(
+                    f"copy ({query}) to {literal(str(temporary))} (format parquet, compression zstd)",
+                    dict(params or {}),
+                )
+                temporary.replace(path)
+            except duckdb.Error as error:
+                raise self._explained(error) from error
+            finally:
+                cursor.close()
+                temporary.unlink(missing_ok=True)
 
     def relations(self) -> dict[str, Path]:
         """The relations that can be queried, each with the file that defines it."""
-        with self._lock:
+        with self._storage.reading(), self._lock:
             self._views.refresh(self._connection)
             return dict(self._views.names)
 
     def fault(self, relation: str) -> str | None:
         """Why a relation's file is not usable, or None when it is."""
-        with self._lock:
+        with self._storage.reading(), self._lock:
             self._views.refresh(self._connection)
             return self._views.broken.get(relation)
 

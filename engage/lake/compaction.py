@@ -1,0 +1,111 @@
+"""Many small files of one date into one, so that a question about the past opens few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engage.errors import LandingError
+from engage.lake.landing import Lake
+from engage.lake.rewriting import connect, rewrite
+from engage.lake.schema import DATASETS, Dataset
+
+__all__ = ["Compacted", "compact"]
+
+Progress = Callable[[str, int, int | None], None]
+
+SMALL = 64 * 2**20
+"""Bytes; a file of at least this size is left as it is."""
+_TURN = 512 * 2**20  # bytes rewritten before other writers get their turn
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What compaction did.
+
+    Args:
+        dates: Dates that were rewritten, over all datasets.
+        files_before: Files merged away.
+        files_after: Files in their place.
+    """
+
+    dates: int = 0
+    files_before: int = 0
+    files_after: int = 0
+
+    def __add__(self, other: Compacted) -> Compacted:
+        return Compacted(
+            self.dates + other.dates,
+            self.files_before + other.files_before,
+            self.files_after + other.files_after,
+        )
+
+
+def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) -> Compacted:
+    """Merge the small files of each date into one, sorted as a landing sorts.
+
+    Queries go on meanwhile and see every row once; landings wait for no more than half a gigabyte being rewritten.
+    Killed at any instant, each date is as it was or merged.
+
+    Args:
+        lake: The lake.
+        at_least: Files smaller than 64 MiB that a date must have to be worth it.
+        progress: Called with what is being done, dates done and dates in all.
+
+    Returns:
+        What it did; nothing when there was nothing to merge.
+
+    Raises:
+        LandingError: Another writer or a query kept the lake for too long; what was merged so far stays merged.
+    """
+    tell = progress or (lambda stage, done, total: None)
+    todo = [found for dataset in DATASETS.values() for found in _candidates(lake, dataset, at_least)]
+    total, done = len(todo), Compacted()
+    while todo:
+        turn, size = [], 0
+        while todo and (not turn or size < _TURN):
+            turn.append(todo.pop())
+            size += turn[-1].bytes
+        tell("merging", total - len(todo) - len(turn), total)
+        done += _merge(lake, turn, at_least)
+    tell("done", total, total)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    dataset: Dataset
+    folder: Path
+    files: tuple[Path, ...]
+    bytes: int
+
+
+def _candidates(lake: Lake, dataset: Dataset, at_least: int) -> Iterator[_Candidate]:
+    for folder in sorted(lake.folder(dataset.name).glob("date=*"), reverse=True):
+        if found := _candidate(dataset, folder, at_least):
+            yield found
+
+
+def _candidate(dataset: Dataset, folder: Path, at_least: int) -> _Candidate | None:
+    sizes = {path: path.stat().st_size for path in sorted(folder.glob("*.parquet")) if path.name != "seed.parquet"}
+    small = tuple(path for path, size in sizes.items() if size < SMALL)
+    if len(small) < max(at_least, 2):
+        return None
+    return _Candidate(dataset, folder, small, sum(sizes[path] for path in small))
+
+
+def _merge(lake: Lake, turn: list[_Candidate], at_least: int) -> Compacted:
+    done = Compacted()
+    with lake.storage.writing(), lake.storage.batch() as batch, connect(lake.settings) as connection:
+        for listed in turn:
+            # Listed before the lock was held; another compaction may have been quicker.
+            found = _candidate(listed.dataset, listed.folder, at_least)
+            if found is None:
+                continue
+            before, after = rewrite(connection, batch, found.dataset, found.folder, found.files)
+            if before != after:
+                raise LandingError(f"{before} rows became {after}", where=str(found.folder), hint="report this")
+            done += Compacted(1, len(found.files), 1)
+        batch.commit()
+    return done
