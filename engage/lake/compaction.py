@@ -63,7 +63,8 @@ def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) 
     todo = [found for dataset in DATASETS.values() for found in _candidates(lake, dataset, at_least)]
     total, done = len(todo), Compacted()
     while todo:
-        turn, size = [], 0
+        turn: list[_Candidate] = []
+        size = 0
         while todo and (not turn or size < _TURN):
             turn.append(todo.pop())
             size += turn[-1].bytes

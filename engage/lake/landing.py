@@ -61,6 +61,7 @@ class Lake:
 
     def seed(self) -> None:
         """Give every dataset a file without rows, so that its view can be queried before anything lands."""
+        self.storage.seed()
         for dataset in DATASETS.values():
             self._seed(self.folder(dataset.name) / "date=1970-01-01" / "seed.parquet", dataset.schema)
         self._seed(self.settings.lake / "audiences" / "run=seed" / "recipients.parquet", RECIPIENTS)

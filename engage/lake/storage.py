@@ -125,6 +125,13 @@ class Storage:
         self._readers = settings.lake / ".readers.lock"
         self._turnstile = settings.lake / ".turnstile.lock"
 
+    def seed(self) -> None:
+        """Make the files that readers lock, so that a query writes nothing."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for path in (self._readers, self._turnstile):
+            if not path.exists():
+                path.touch()
+
     @contextmanager
     def writing(self, *, patience: float = 600.0) -> Iterator[None]:
         """Hold the writer's lock; first finish or sweep what a dead writer left.
@@ -266,7 +273,8 @@ def _locked(path: Path, kind: int, patience: float | None = None) -> Iterator[bo
         Whether it was got.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
+    # Opened for reading, so that a lake on a read-only disk can be queried too.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)) as lock:
         if patience is None:
             fcntl.flock(lock, kind)
             yield True
