@@ -81,7 +81,7 @@ def deliver(
         record = ledger.begin(
             run.run_id, recipients=run.recipients_sha256, batches=recipients.batches(_BATCH), now=time.time()
         )
-        if record.state in ("completed", "stopped"):
+        if record.state not in ("running", "failed"):
             return summarise(run, ledger)
         ledger.set_state(record.key, "running", only_from=("failed",))
         renderers = {name: make_renderer(run.channel, content) for name, content in run.content.items()}
