@@ -10,7 +10,7 @@ import click
 from engage import __version__
 from engage.cli.analysis import lift, retention
 from engage.cli.campaign import campaign, delivery, label, report
-from engage.cli.data import check, import_, init, sql
+from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.demo import demo, notebooks
 from engage.cli.segment import segment
 from engage.errors import ConfigurationError, EngageError
@@ -37,6 +37,7 @@ def cli(context: click.Context, workspace: Path) -> None:
 for command in (
     init,
     import_,
+    sample,
     sql,
     check,
     segment,

@@ -11,7 +11,7 @@ from engage.cli.output import format_option, progress_bar, say, show
 from engage.errors import EngageError
 from engage.workspace import Workspace
 
-__all__ = ["check", "import_", "init", "sql"]
+__all__ = ["check", "import_", "init", "sample", "sql"]
 
 
 @click.command()
@@ -37,6 +37,32 @@ def import_(context: click.Context, file: Path, mapping: str | None) -> None:
     say(f"{file.name}: {summary.rows:,} rows; landed {landed}" + (f"; {there:,} were there already" if there else ""))
     if summary.rejected:
         say(f"{summary.rejected:,} rows rejected, told with line and reason in {summary.rejects_file}")
+
+
+def _number(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Read 50k, 1M or 50000."""
+    text = value.strip().lower().replace("_", "").replace(",", "")
+    factor = {"k": 1_000, "m": 1_000_000}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    if not digits.isascii() or not digits.isdigit() or not int(digits):
+        raise click.BadParameter("write a number such as 50k, 1M or 50000")
+    return int(digits) * factor
+
+
+@click.command()
+@click.option("--users", default="50k", show_default=True, callback=_number, help="How many people.")
+@click.option("--events", default="1M", show_default=True, callback=_number, help="How many events.")
+@click.option("--seed", default=7, show_default=True, help="The same seed gives the same rows.")
+@click.pass_context
+def sample(context: click.Context, users: int, events: int, seed: int) -> None:
+    """Land a made-up app's life: installs, sessions, purchases, campaigns with control groups."""
+    with progress_bar("sample") as progress:
+        made = opened(context).sample(users, events, seed=seed, progress=progress)
+    say(f"{made.events:,} events of {users:,} people; planted effects on conversion within 14 days:")
+    for campaign, planted in made.truth.items():
+        say(
+            f"  {campaign}: {planted['conversion']:+.2%} ({planted['sent']:,.0f} sent, {planted['held_out']:,.0f} held out)"
+        )
 
 
 @click.command()

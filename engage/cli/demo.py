@@ -59,6 +59,11 @@ def run_demo(workspace: Workspace) -> None:
 
         sent = workspace.campaign("onboarding").send(as_of=_AS_OF, report=told)
     say("   " + ", ".join(f"{outcome.replace('_', ' ')} {count:,}" for outcome, count in sent.counts().items()))
+    say("4. A made-up app beside it, whose campaigns have control groups and a planted effect")
+    with progress_bar("sample") as advance:
+        made = workspace.sample(20_000, 200_000, seed=7, progress=advance)
+    for name, planted in made.truth.items():
+        say(f"   {name}: planted {planted['conversion']:+.1%} on conversion; the report below should find it")
     say("")
     show_label_retention(workspace, "Onboarding", 30, _UNTIL, "table")
     say("")

@@ -7,13 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from engage.errors import ImportFileError
 from engage.lake.importing import ImportSummary, import_file
 from engage.lake.landing import Landed
 from engage.lake.records import event_rows, profile_rows
+from engage.sample.simulator import Simulation, simulate
 from engage.workspace.base import Base
 
 __all__ = ["LandingFace"]
+
+_LANDED_AT_ONCE = 2_000_000  # events; a landing holds them in memory
 
 
 class LandingFace(Base):
@@ -74,6 +79,49 @@ class LandingFace(Base):
         """
         found = self._mapping(mapping) if mapping else None
         return import_file(self.lake, Path(path), found, now=now or datetime.now(UTC), progress=progress)
+
+    def sample(
+        self,
+        users: int = 50_000,
+        events: int = 1_000_000,
+        *,
+        seed: int = 7,
+        progress: Callable[[str, int, int | None], None] | None = None,
+    ) -> Simulation:
+        """Land a made-up app's life, with campaigns, control groups and a planted effect.
+
+        Args:
+            users: How many people.
+            events: How many events, to within 1 %.
+            seed: The same seed gives the same rows, so landing it again adds nothing.
+            progress: Called with what is being done, events landed and events in all.
+
+        Returns:
+            What was made up; `truth` says what was planted.
+        """
+        tell = progress or (lambda stage, done, total: None)
+        simulation = simulate(users, events, seed)
+        self.lake.land_all({"profiles": simulation.profiles, "devices": simulation.devices})
+        waiting: list[tuple[pa.Table, pa.Table]] = []
+        done = 0
+        for batch in simulation.batches():
+            waiting.append(batch)
+            if sum(rows.num_rows for rows, _ in waiting) >= _LANDED_AT_ONCE:
+                done += self._land_days(waiting)
+                tell("landing", done, simulation.events)
+        done += self._land_days(waiting)
+        tell("done", done, simulation.events)
+        return simulation
+
+    def _land_days(self, days: list[tuple[pa.Table, pa.Table]]) -> int:
+        if not days:
+            return 0
+        tables = {
+            name: pa.concat_tables([day[n] for day in days]) for n, name in enumerate(("events", "notifications"))
+        }
+        days.clear()
+        self.lake.land_all(tables)
+        return int(tables["events"].num_rows)
 
     def _mapping(self, mapping: str | Path) -> Path:
         folder = self.settings.sql / "imports"
