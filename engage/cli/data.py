@@ -60,9 +60,8 @@ def sample(context: click.Context, users: int, events: int, seed: int) -> None:
         made = opened(context).sample(users, events, seed=seed, progress=progress)
     say(f"{made.events:,} events of {users:,} people; planted effects on conversion within 14 days:")
     for campaign, planted in made.truth.items():
-        say(
-            f"  {campaign}: {planted['conversion']:+.2%} ({planted['sent']:,.0f} sent, {planted['held_out']:,.0f} held out)"
-        )
+        people = f"{planted['sent']:,.0f} sent, {planted['held_out']:,.0f} held out"
+        say(f"  {campaign}: {planted['conversion']:+.2%} ({people})")
 
 
 @click.command()
