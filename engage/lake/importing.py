@@ -81,14 +81,20 @@ def import_file(
         tell("checking", 1, _STEPS)
         rejected = _rejected(connection, source, selects)
         file_id = _digest(path)
-        relations = [_typed(connection, index, mapped, file_id, now) for index, mapped in enumerate(selects)]
+        relations = [
+            _typed(connection, index, mapped, file_id, now, [earlier.dataset for earlier in selects[:index]])
+            for index, mapped in enumerate(selects)
+        ]
         tell("waiting for the lake", 2, _STEPS)
         landed: dict[str, Landed] = {}
+        staged: dict[str, list[str]] = {}
         with lake.storage.writing(), lake.storage.batch() as batch:
             tell("landing", 3, _STEPS)
             for index, found in enumerate(relations):
                 for name, relation in found.items():
-                    done = _stage(connection, lake, batch, DATASETS[name], relation, index)
+                    before = staged.setdefault(name, [])
+                    done = _stage(connection, lake, batch, DATASETS[name], relation, index, before)
+                    before.append(relation)
                     landed[name] = landed.get(name, Landed()) + done
             batch.commit()
         (rows,) = connection.sql("select count(*) from input").fetchall()[0]
@@ -186,9 +192,17 @@ def _rejected(connection: duckdb.DuckDBPyConnection, source: Source, selects: li
 
 
 def _typed(
-    connection: duckdb.DuckDBPyConnection, index: int, mapped: Mapped, file_id: str, now: datetime
+    connection: duckdb.DuckDBPyConnection,
+    index: int,
+    mapped: Mapped,
+    file_id: str,
+    now: datetime,
+    earlier: list[str],
 ) -> dict[str, str]:
     """Make relations in the datasets' columns.
+
+    Args:
+        earlier: The datasets of the selects before this one.
 
     Returns:
         Relation by dataset; events that are messages go to notifications.
@@ -202,6 +216,9 @@ def _typed(
     if dataset.time not in columns:
         # Without a time of its own a row is told apart from the same words in another file.
         content += f", '{file_id}'"
+    if again := earlier.count(mapped.dataset):
+        # Two selects that say the same of a row mean two events.
+        content += f", '{again}'"
     given = f"{dataset.key}::varchar" if dataset.key in columns else "null"
     connection.execute(
         f"create temp view keyed{index} as select * exclude (content, same), "
@@ -250,13 +267,20 @@ def _expression(name: str, columns: dict[str, str], now: datetime) -> str:
 
 
 def _stage(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, batch: Batch, dataset: Dataset, relation: str, index: int
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    batch: Batch,
+    dataset: Dataset,
+    relation: str,
+    index: int,
+    staged: list[str],
 ) -> Landed:
     """Write the rows that are new into the batch, a file a UTC date."""
     glob = str(lake.folder(dataset.name).resolve() / "*" / "*.parquet").replace("'", "''")
     there = any(lake.folder(dataset.name).glob("*/*.parquet"))
     known = f"select {dataset.key} from read_parquet('{glob}') semi join {relation} using ({dataset.key})"
-    anti = f"where {dataset.key} not in ({known})" if there else ""
+    others = [f"select {dataset.key} from {other}" for other in staged] + ([known] if there else [])
+    anti = "where " + " and ".join(f"{dataset.key} not in ({keys})" for keys in others) if others else ""
     order = ", ".join(("date", *dataset.order))
     fresh = (
         f"select *, ({dataset.time} at time zone 'UTC')::date as date from {relation} {anti} "

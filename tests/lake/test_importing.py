@@ -74,6 +74,19 @@ def test_two_equal_rows_are_two_events_and_a_longer_export_adds_what_is_new(
     assert workspace.import_file(file).landed["events"] == Landed(2, 2)
 
 
+@pytest.mark.parametrize(("key", "there"), [("", 4), ("id as event_id, ", 2)])
+def test_two_selects_into_one_dataset_share_its_keys(
+    workspace: engage.Workspace, tmp_path: Path, key: str, there: int
+) -> None:
+    file, mapping = tmp_path / "a.csv", tmp_path / "m.sql"
+    file.write_text("id,who,day\n1,u,2026-01-01\n2,v,2026-01-02\n")
+    select = f"select row_number, {key}who as user_id, 'x' as event_name, day as event_time from input;\n"
+    mapping.write_text(f"-- into: events\n{select}" * 2)
+    assert workspace.import_file(file, str(mapping)).landed["events"] == Landed(there, 4 - there)
+    assert workspace.import_file(file, str(mapping)).landed["events"] == Landed(0, 4)
+    assert workspace.sql("select count(*), count(distinct event_id) from events").row(0) == (there, there)
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_csv_rejects_are_told_with_their_line(workspace: engage.Workspace, tmp_path: Path, zipped: bool) -> None:
     text = (
