@@ -69,7 +69,7 @@ class Source:
         delimiter = self.delimiter.replace("\t", "\\t")
         return (
             f"read_csv({path}, all_varchar = true, header = true, delim = '{delimiter}', quote = '\"', escape = '\"', "
-            "store_rejects = true, rejects_limit = 0, new_line = '\\n', auto_detect = false, "
+            "store_rejects = true, rejects_limit = 0, auto_detect = false, "
             f"columns = {{{', '.join(_struct(name) for name in self.columns)}}})"
         )
 

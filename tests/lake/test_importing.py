@@ -224,3 +224,12 @@ def test_an_import_killed_anywhere_is_whole_or_not_there(workspace: engage.Works
     counts = workspace.sql("select count(*), count(distinct event_id) from events").row(0)
     assert counts == (69_659, 69_659)
     assert workspace.sql("select count(*) from profiles").item() == 23_570
+
+
+def test_line_ends_of_windows_are_line_ends(workspace: engage.Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(
+        HEADER.replace("\n", "\r\n").encode() + b'u,x,2026-01-01,1\r\nv,x,soon,1\r\nw,x,2026-01-02,"a\r\nb"\r\n'
+    )
+    assert workspace.import_file(file).landed["events"].rows == 2
+    assert rejects(file) == [(3, "event_time is not a time")]
