@@ -43,10 +43,10 @@ with everyone as (
 excluded as ({excluded}),
 addresses as ({addresses}),
 consent as (
-    select user_id, arg_max(event_name, (event_time, event_id)) = 'Channel Unsubscribed' as has_left
-    from notifications
-    where event_name in ('Channel Subscribed', 'Channel Unsubscribed') and channel = $channel
-    group by user_id
+    select user_id, not subscribed as has_left from consents where channel = $channel and topic = ''
+),
+suppressed as (
+    select address as dead_address, reason as dead_reason from suppressions where channel = $channel
 ),
 judged as (
     select
@@ -56,6 +56,7 @@ judged as (
             when excluded.user_id is not null then 'excluded_segment'
             when addresses.address is null then 'no_address'
             when not $transactional and coalesce(consent.has_left, false) then 'unsubscribed'
+            when dead_address is not null and not ($transactional and dead_reason = 'unsubscribed') then 'suppressed'
         end as reason,
         {control} < $control as is_held_out,
         {variant} as variant_share,
@@ -63,6 +64,7 @@ judged as (
     from everyone
     left join excluded on excluded.user_id = everyone.user_id
     left join addresses on addresses.user_id = everyone.user_id
+    left join suppressed on dead_address = {address_key}
     left join consent on consent.user_id = everyone.user_id
     left join profiles on profiles.user_id = everyone.user_id
 ),
@@ -213,6 +215,7 @@ def _statement(engine: Engine, campaign: Campaign, run_id: str) -> tuple[str, di
         audience=_audience(engine, campaign),
         excluded=_excluded(engine, campaign),
         addresses=_ADDRESSES[Channel(campaign.channel)],
+        address_key="lower(trim(addresses.address))" if campaign.channel == Channel.EMAIL else "addresses.address",
         control=_bucket_sql("'control:' || $campaign"),
         variant=_bucket_sql("'variant:' || $campaign"),
         variants=f"case {' '.join(cases)} else {last} end",

@@ -13,6 +13,7 @@ from engage.cli.campaign import campaign, delivery, label, report
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.demo import demo, notebooks
 from engage.cli.segment import segment
+from engage.cli.suppression import suppression
 from engage.errors import ConfigurationError, EngageError
 
 __all__ = ["main"]
@@ -44,6 +45,7 @@ for command in (
     label,
     campaign,
     delivery,
+    suppression,
     retention,
     lift,
     report,

@@ -10,13 +10,14 @@ from engage.workspace.base import Time
 from engage.workspace.behaviour import BehaviourFace
 from engage.workspace.campaigns import CampaignFace
 from engage.workspace.cohorts import CohortFace
+from engage.workspace.consent import ConsentFace
 from engage.workspace.landing import LandingFace
 from engage.workspace.queries import QueryFace
 
 __all__ = ["Time", "Workspace"]
 
 
-class Workspace(LandingFace, QueryFace, CohortFace, BehaviourFace, CampaignFace):
+class Workspace(LandingFace, QueryFace, CohortFace, BehaviourFace, CampaignFace, ConsentFace):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 
     Args:
