@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from typing import Any
 import tomlkit
 
 from engage.campaigns.labels import require_labels
+from engage.campaigns.limits import Cap, QuietHours, read_caps, read_quiet_hours
+from engage.campaigns.schedule import Schedule, instant, read_schedule
+from engage.content.localised import LOCALISED
 from engage.errors import ConfigurationError, ContentError, EngageError, PlanError, UnknownCampaignError
 from engage.lake.storage import write_atomically
 from engage.message_fields import CONTENT
@@ -21,7 +24,7 @@ from engage.settings import Settings
 from engage.vocabulary import CampaignStatus, Channel, DeliveryType, Event
 from engage.windows import parse_window
 
-__all__ = ["Campaign", "Goal", "Variant", "create_campaign", "list_campaigns", "read_campaign", "set_labels"]
+__all__ = ["Campaign", "Goal", "Variant", "Winner", "create_campaign", "list_campaigns", "read_campaign", "set_labels"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _KEYS = {
@@ -41,6 +44,20 @@ _KEYS = {
     "goal": dict,
     "content": dict,
     "variants": list,
+    "topic": str,
+    "priority": int,
+    "not_in": list,
+    "start": object,
+    "end": object,
+    "caps": dict,
+    "quiet_hours": (dict, bool),
+    "schedule": dict,
+    "context_sql": str,
+    "localise": dict,
+    "connected": dict,
+    "winner": dict,
+    "launched_at": object,
+    "approved": int,
 }
 
 
@@ -75,6 +92,21 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Winner:
+    """How the best variant is chosen.
+
+    Args:
+        sample_percent: How many of a hundred people are sent the variants by weight first.
+        after: How long their answers are waited for.
+        metric: ``clicked``, ``viewed`` or ``converted``: the share of those sent that counts.
+    """
+
+    sample_percent: float
+    after: timedelta
+    metric: str = "clicked"
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
     """A campaign as its folder says.
 
@@ -95,6 +127,19 @@ class Campaign:
         transactional: Consent to marketing is not asked for.
         goal: What it is to bring about.
         variants: Its message's versions, at least one.
+        topic: The subscription topic its messages are about; empty for none.
+        priority: The higher is planned first among those due together.
+        not_in: Campaigns whose people, sent or held out, are left out; its own name sends each person once.
+        start: Nothing leaves before.
+        end: Nothing leaves from then on.
+        caps: Frequency caps of its own, beside the workspace's.
+        quiet_hours: When people are left in peace; None for never.
+        schedule: When its messages are due.
+        context_sql: A select of `user_id` and what templates call ``data``, one row a user.
+        connected: Content fetched over HTTP, by the name templates call it; see `engage.campaigns.connected`.
+        winner: How the best variant is chosen after a sample; None sends all by weight.
+        launched_at: Since when its schedule counts; None before it was launched.
+        approved: The largest run that was approved when it was launched.
     """
 
     campaign_id: str
@@ -113,6 +158,19 @@ class Campaign:
     transactional: bool = False
     goal: Goal = field(default_factory=Goal)
     variants: tuple[Variant, ...] = ()
+    topic: str = ""
+    priority: int = 0
+    not_in: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    caps: tuple[Cap, ...] = ()
+    quiet_hours: QuietHours | None = None
+    schedule: Schedule = field(default_factory=Schedule)
+    context_sql: str | None = None
+    connected: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    winner: Winner | None = None
+    launched_at: datetime | None = None
+    approved: int = 0
 
 
 def list_campaigns(settings: Settings) -> list[str]:
@@ -156,6 +214,12 @@ def read_campaign(settings: Settings, name: str) -> Campaign:
         raise ConfigurationError(
             "says not whom to reach", where=where, hint="give one of segment, sql, everyone = true"
         )
+    schedule = read_schedule(values.get("schedule", {}), settings.timezone, where)
+    times = {
+        key: instant(values[key], schedule.timezone, f"{where} {key}") if values.get(key) else None
+        for key in ("start", "end", "launched_at")
+    }
+    quiet = values.get("quiet_hours", settings.options.get("quiet_hours"))
     return Campaign(
         campaign_id=name,
         title=str(values.get("title", name)),
@@ -166,14 +230,44 @@ def read_campaign(settings: Settings, name: str) -> Campaign:
         exclude=tuple(values.get("exclude", ())),
         labels=require_labels(settings, tuple(values.get("labels", ())), where=where),
         status=str(values.get("status", "draft")),
-        delivery_type=str(values.get("delivery_type", "one-time")),
+        delivery_type=str(values.get("delivery_type", schedule.delivery_type)),
         provider=values.get("provider"),
         control_percent=control,
         throttle_per_second=values.get("throttle_per_second"),
         transactional=bool(values.get("transactional", False)),
         goal=_goal(values.get("goal", {}), where),
         variants=_variants(values, channel, file.parent, where),
+        topic=str(values.get("topic", "")),
+        priority=int(values.get("priority", 0)),
+        not_in=tuple(str(other) for other in values.get("not_in", ())),
+        caps=read_caps(values.get("caps", {}), f"{where} [caps]"),
+        quiet_hours=read_quiet_hours(quiet, f"{where} [quiet_hours]"),
+        schedule=schedule,
+        context_sql=values.get("context_sql") or _file(file.parent / "context.sql"),
+        connected=dict(values.get("connected", {})),
+        winner=_winner(values.get("winner"), where),
+        approved=int(values.get("approved", 0)),
+        **times,
     )
+
+
+def _file(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _winner(values: Mapping[str, Any] | None, where: str) -> Winner | None:
+    if values is None:
+        return None
+    where = f"{where} [winner]"
+    _check_keys(values, {"sample_percent": (int, float), "after": str, "metric": str}, where)
+    percent, metric = float(values.get("sample_percent", 20)), values.get("metric", "clicked")
+    if not 0 < percent < 100 or metric not in ("clicked", "viewed", "converted"):
+        hint = "sample_percent between 0 and 100; metric clicked, viewed or converted"
+        raise ConfigurationError("cannot choose a winner so", where=where, hint=hint)
+    try:
+        return Winner(percent, parse_window(values.get("after", "4 hours")), str(metric))
+    except EngageError as error:
+        raise ConfigurationError(error.what, where=where, hint=error.hint) from error
 
 
 def _check_keys(values: Mapping[str, Any], keys: Mapping[str, Any], where: str) -> None:
@@ -200,8 +294,10 @@ def _variants(values: Mapping[str, Any], channel: str, folder: Path, where: str)
     for item in CONTENT[Channel(channel)]:
         if item.file and item.name not in common and (folder / item.file).is_file():
             common[item.name] = (folder / item.file).read_text(encoding="utf-8")
-    if values.get("transactional"):
+    if values.get("transactional") and any(item.name == "transactional" for item in CONTENT[Channel(channel)]):
         common["transactional"] = True
+    if localise := values.get("localise"):
+        common[LOCALISED] = _localised(localise, channel, folder, f"{where} [localise]")
     rows = values.get("variants") or [{}]
     variants = []
     for number, row in enumerate(rows):
@@ -214,6 +310,20 @@ def _variants(values: Mapping[str, Any], channel: str, folder: Path, where: str)
     if len({variant.name for variant in variants}) < len(variants) or not sum(v.weight for v in variants):
         raise ConfigurationError("variants need different names and some weight", where=where)
     return tuple(variants)
+
+
+def _localised(values: Mapping[str, Any], channel: str, folder: Path, where: str) -> dict[str, Any]:
+    """Texts by locale, from ``[localise.texts.de]`` and files such as ``email.de.html.jinja``."""
+    _check_keys(values, {"by": str, "texts": dict}, where)
+    texts: dict[str, dict[str, Any]] = {name: dict(fields) for name, fields in values.get("texts", {}).items()}
+    for item in CONTENT[Channel(channel)]:
+        stem, _, ending = item.file.partition(".")
+        for file in sorted(folder.glob(f"{stem}.*.{ending}")) if item.file else ():
+            locale = file.name.removeprefix(f"{stem}.").removesuffix(f".{ending}")
+            texts.setdefault(locale, {}).setdefault(item.name, file.read_text(encoding="utf-8"))
+    if not texts:
+        raise ConfigurationError("has no texts", where=where, hint='write [localise.texts.de] with subject = "…"')
+    return {"by": values.get("by", "language"), "texts": texts}
 
 
 def create_campaign(settings: Settings, name: str, values: Mapping[str, Any], files: Mapping[str, str]) -> Campaign:

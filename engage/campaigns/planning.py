@@ -14,83 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engage.campaigns.definition import Campaign
-from engage.content.renderer import Renderer
-from engage.errors import ContentError, PlanError
+from engage.campaigns.schedule import Occurrence
+from engage.campaigns.statement import statement
+from engage.content.localised import make_renderer
+from engage.errors import ContentError
 from engage.lake.runs import Run, discard_run, read_run, recipients_path, run_folder, write_run
 from engage.lake.schema import RECIPIENTS
-from engage.query.check import require_reproducible
 from engage.query.engine import Engine
-from engage.query.files import read_sql, with_literals
-from engage.vocabulary import PULLED_CHANNELS, Channel
 
 __all__ = ["Plan", "bucket", "plan", "renderers", "sample_messages"]
-
-_DEVICE = "select user_id, arg_max(token, (updated_at, token)) as address from devices where channel = '{}' group by 1"
-_ADDRESSES = {
-    Channel.EMAIL: "select user_id, nullif(trim(email), '') as address from profiles",
-    Channel.SMS: "select user_id, nullif(trim(phone), '') as address from profiles",
-    Channel.PUSH: _DEVICE.format("push"),
-    Channel.WEB_PUSH: _DEVICE.format("web_push"),
-    **dict.fromkeys(
-        (*PULLED_CHANNELS, Channel.WEBHOOK, Channel.FACEBOOK_AUDIENCE),
-        "select user_id, user_id as address from everyone",
-    ),
-}
-_QUERY = """
-with everyone as (
-    select distinct user_id::varchar as user_id from ({audience}) where user_id is not null
-),
-excluded as ({excluded}),
-addresses as ({addresses}),
-consent as (
-    select user_id, not subscribed as has_left from consents where channel = $channel and topic = ''
-),
-suppressed as (
-    select address as dead_address, reason as dead_reason from suppressions where channel = $channel
-),
-judged as (
-    select
-        everyone.user_id,
-        addresses.address,
-        case
-            when excluded.user_id is not null then 'excluded_segment'
-            when addresses.address is null then 'no_address'
-            when not $transactional and coalesce(consent.has_left, false) then 'unsubscribed'
-            when dead_address is not null and not ($transactional and dead_reason = 'unsubscribed') then 'suppressed'
-        end as reason,
-        {control} < $control as is_held_out,
-        {variant} as variant_share,
-        profiles.properties,
-    from everyone
-    left join excluded on excluded.user_id = everyone.user_id
-    left join addresses on addresses.user_id = everyone.user_id
-    left join suppressed on dead_address = {address_key}
-    left join consent on consent.user_id = everyone.user_id
-    left join profiles on profiles.user_id = everyone.user_id
-),
-planned as (
-    select
-        *,
-        case when reason is not null then 'excluded' when is_held_out then 'held_out' else 'send' end as planned,
-    from judged
-)
-select
-    $run as run_id,
-    row_number() over (order by planned <> 'send', planned, user_id) - 1 as seq,
-    left(sha256(concat_ws(chr(31), $campaign, $run, user_id, $channel, '')), 32) as message_id,
-    user_id,
-    planned,
-    reason,
-    $channel as channel,
-    case when planned = 'send' then {variants} end as variant,
-    case when planned = 'send' then address end as address,
-    null::timestamptz as send_at,
-    case when planned = 'send' then
-        json_object('user_id', user_id, 'profile', coalesce(properties, '{{}}')::json)::varchar
-    end as context,
-from planned
-order by seq
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +58,13 @@ def bucket(salt: str, user_id: str) -> float:
     return int(hashlib.sha256(f"{salt}:{user_id}".encode()).hexdigest()[:8], 16) / 2**32
 
 
-def _bucket_sql(salt: str) -> str:
-    return f"(('0x' || left(sha256({salt} || ':' || everyone.user_id), 8))::ubigint / 4294967296.0)"
-
-
 def plan(
     engine: Engine,
     campaign: Campaign,
     *,
     as_of: datetime | None = None,
     now: datetime | None = None,
-    occurrence: str = "once",
+    occurrence: Occurrence | str = "once",
     anew: bool = False,
 ) -> Plan:
     """Plan a run of a campaign.
@@ -146,7 +74,7 @@ def plan(
         campaign: The campaign.
         as_of: Whom to reach as of then; None for now.
         now: The clock of the plan; `as_of`, or the present.
-        occurrence: Names the run among the campaign's; a one-time campaign has one.
+        occurrence: The time it is due, or only a name: it names the run among the campaign's.
         anew: Nothing of the run was sent yet, so a plan that is there may be put aside.
 
     Returns:
@@ -158,14 +86,16 @@ def plan(
         QueryError: The audience's SQL is wrong or not reproducible.
     """
     settings = engine.settings
-    run_id = f"{campaign.campaign_id}-{occurrence}"
+    name = occurrence if isinstance(occurrence, str) else occurrence.id
+    run_id = f"{campaign.campaign_id}-{name}"
     renderers(campaign.channel, {variant.name: dict(variant.content) for variant in campaign.variants})
     if anew:
         discard_run(settings, run_id)
     if (run_folder(settings, run_id) / "run.json").exists():
         return Plan(read_run(settings, run_id), recipients_path(settings, run_id), is_new=False)
     clock = now or as_of or datetime.now(UTC)
-    query, params = _statement(engine, campaign, run_id)
+    due = Occurrence(name, clock) if isinstance(occurrence, str) else occurrence
+    query, params = statement(engine, campaign, run_id, due, clock)
     run = Run(
         run_id=run_id,
         campaign_id=campaign.campaign_id,
@@ -178,6 +108,9 @@ def plan(
         as_of=as_of or clock,
         content={variant.name: dict(variant.content) for variant in campaign.variants},
         throttle_per_second=campaign.throttle_per_second,
+        start_at=campaign.start,
+        end_at=campaign.end,
+        options={"until": due.until.isoformat()} if due.until else {},
     )
     (settings.lake / ".staging").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.lake, prefix=".plan-") as folder:
@@ -196,66 +129,13 @@ def _in_schema(source: Path, target: Path) -> None:
             writer.write_table(table.select(RECIPIENTS.names).cast(RECIPIENTS))
 
 
-def _statement(engine: Engine, campaign: Campaign, run_id: str) -> tuple[str, dict[str, object]]:
-    total = sum(variant.weight for variant in campaign.variants)
-    share, cases = 0.0, []
-    params: dict[str, object] = {
-        "campaign": campaign.campaign_id,
-        "run": run_id,
-        "channel": campaign.channel,
-        "control": campaign.control_percent / 100,
-        "transactional": campaign.transactional,
-    }
-    for number, variant in enumerate(campaign.variants):
-        share += variant.weight / total
-        params[f"variant{number}"] = variant.name
-        cases.append(f"when variant_share < {share!r} then $variant{number}")
-    last = f"$variant{len(campaign.variants) - 1}"
-    query = _QUERY.format(
-        audience=_audience(engine, campaign),
-        excluded=_excluded(engine, campaign),
-        addresses=_ADDRESSES[Channel(campaign.channel)],
-        address_key="lower(trim(addresses.address))" if campaign.channel == Channel.EMAIL else "addresses.address",
-        control=_bucket_sql("'control:' || $campaign"),
-        variant=_bucket_sql("'variant:' || $campaign"),
-        variants=f"case {' '.join(cases)} else {last} end",
-    )
-    return query, params
-
-
-def _audience(engine: Engine, campaign: Campaign) -> str:
-    if campaign.segment:
-        return _segment(engine, campaign.segment)
-    if campaign.sql:
-        where = campaign.folder / "campaign.toml"
-        require_reproducible(campaign.sql, where)
-        if "user_id" not in engine.columns(campaign.sql):
-            raise PlanError("sql gives no column user_id", where=str(where), hint="select user_id from …")
-        return campaign.sql.rstrip().rstrip(";") + "\n"
-    return "select user_id from activity union select user_id from profiles"
-
-
-def _excluded(engine: Engine, campaign: Campaign) -> str:
-    parts = [f"select user_id::varchar as user_id from ({_segment(engine, name)})" for name in campaign.exclude]
-    return " union ".join(parts) or "select null::varchar as user_id where false"
-
-
-def _segment(engine: Engine, name: str) -> str:
-    path = engine.settings.sql / "segments" / f"{name}.sql"
-    if not path.is_file():
-        raise PlanError(f"there is no segment {name!r}", where="campaign.toml", hint="see `engage segment list`")
-    file = read_sql(path)
-    require_reproducible(file.text, path)
-    return with_literals(file.text.rstrip().rstrip(";"), file.params) + "\n"
-
-
-def renderers(channel: str, content: dict[str, dict[str, Any]]) -> dict[str, Renderer]:
+def renderers(channel: str, content: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Compile each variant's content.
 
     Raises:
         ContentError: A field, template or variable is wrong.
     """
-    return {variant: Renderer(channel, fields) for variant, fields in content.items()}
+    return {variant: make_renderer(channel, fields) for variant, fields in content.items()}
 
 
 def sample_messages(planned: Plan, count: int = 10) -> list[dict[str, Any]]:

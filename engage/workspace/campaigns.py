@@ -15,7 +15,7 @@ from engage.campaigns.definition import Campaign, create_campaign, list_campaign
 from engage.campaigns.labels import Label, create_label, list_labels
 from engage.campaigns.planning import Plan, plan, sample_messages
 from engage.channels.registry import provider
-from engage.content.renderer import Renderer
+from engage.content.localised import make_renderer
 from engage.delivery.ledger import Ledger
 from engage.delivery.pacing import Limits
 from engage.delivery.sender import deliver, summarise
@@ -94,7 +94,7 @@ class OpenCampaign:
                 lake=space.lake,
                 ledger=ledger,
                 provider=chosen,
-                make_renderer=Renderer,
+                make_renderer=make_renderer,
                 now=clock,
                 limits=Limits(**{"unreachable": 3.0, **pace}),
                 report=report,
