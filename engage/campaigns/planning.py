@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 from engage.campaigns.definition import Campaign
 from engage.campaigns.schedule import Occurrence
 from engage.campaigns.statement import statement
+from engage.campaigns.winner import best_variant
 from engage.content.localised import make_renderer
-from engage.errors import ContentError
+from engage.errors import ContentError, PlanError
 from engage.lake.runs import Run, discard_run, read_run, recipients_path, run_folder, write_run
 from engage.lake.schema import RECIPIENTS
 from engage.query.engine import Engine
 
-__all__ = ["Plan", "bucket", "plan", "renderers", "sample_messages"]
+__all__ = ["Plan", "bucket", "plan", "preview_for", "renderers", "sample_messages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,16 @@ def plan(
         return Plan(read_run(settings, run_id), recipients_path(settings, run_id), is_new=False)
     clock = now or as_of or datetime.now(UTC)
     due = Occurrence(name, clock) if isinstance(occurrence, str) else occurrence
-    query, params = statement(engine, campaign, run_id, due, clock)
+    options: dict[str, Any] = {"until": due.until.isoformat()} if due.until else {}
+    share = (0.0, 1.0)
+    if campaign.winner and due.part:
+        cut = campaign.winner.sample_percent / 100
+        share = (0.0, cut) if due.part == "sample" else (cut, 1.0)
+        if due.part == "rest":
+            best = best_variant(engine, campaign, run_id.removesuffix("-rest"), as_of=as_of or clock)
+            campaign = replace(campaign, variants=tuple(v for v in campaign.variants if v.name == best))
+            options["winner"] = best
+    query, params = statement(engine, campaign, run_id, due, clock, share)
     run = Run(
         run_id=run_id,
         campaign_id=campaign.campaign_id,
@@ -110,7 +120,7 @@ def plan(
         throttle_per_second=campaign.throttle_per_second,
         start_at=campaign.start,
         end_at=campaign.end,
-        options={"until": due.until.isoformat()} if due.until else {},
+        options=options,
     )
     (settings.lake / ".staging").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.lake, prefix=".plan-") as folder:
@@ -161,4 +171,45 @@ def sample_messages(planned: Plan, count: int = 10) -> list[dict[str, Any]]:
             shown.append(base | compiled[row["variant"] or ""].render(context))
         except ContentError as error:
             shown.append(base | {"error": str(error)})
+    return shown
+
+
+def preview_for(
+    engine: Engine, campaign: Campaign, user_id: str, *, as_of: datetime | None = None
+) -> list[dict[str, Any]]:
+    """A campaign's message for one real person, in every variant, whether or not they are in its audience.
+
+    Args:
+        engine: What answers.
+        campaign: The campaign.
+        user_id: The person.
+        as_of: As of then.
+
+    Returns:
+        `user_id`, `address`, `variant` and the rendered fields, or an `error`; one dict a variant.
+
+    Raises:
+        PlanError: Nothing is known of the person.
+    """
+    profile = engine.frame(
+        "select properties, email, phone from profiles where user_id = $user", {"user": user_id}, as_of=as_of
+    )
+    if profile.is_empty():
+        raise PlanError(f"nothing is known of user {user_id!r}", where=campaign.campaign_id, hint="see profiles")
+    properties, email, phone = profile.row(0)
+    context: dict[str, Any] = {"user_id": user_id, "profile": json.loads(properties or "{}")}
+    if campaign.context_sql:
+        body = campaign.context_sql.rstrip().rstrip(";")
+        query = f"select to_json(detail)::varchar as data from (\n{body}\n) as detail where user_id::varchar = $user"
+        rows = engine.frame(query, {"user": user_id}, as_of=as_of)
+        context["data"] = json.loads(rows.item(0, 0)) if rows.height else {}
+    if campaign.schedule.event is not None:
+        context["event"] = {}
+    base = {"user_id": user_id, "address": {"email": email, "sms": phone}.get(campaign.channel, user_id)}
+    shown: list[dict[str, Any]] = []
+    for variant, renderer in renderers(campaign.channel, {v.name: dict(v.content) for v in campaign.variants}).items():
+        try:
+            shown.append(base | {"variant": variant} | renderer.render({**context, "message_id": "preview"}))
+        except ContentError as error:
+            shown.append(base | {"variant": variant, "error": str(error)})
     return shown

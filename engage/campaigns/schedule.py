@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -77,6 +77,7 @@ class Occurrence:
         since: For triggers: triggers that fell due after then.
         until: For triggers: up to and including then.
         day: For dates and local times: the day by the schedule's calendar.
+        part: ``sample`` or ``rest`` of a campaign whose best variant is chosen after a sample; empty for all.
     """
 
     id: str
@@ -84,6 +85,22 @@ class Occurrence:
     since: datetime | None = None
     until: datetime | None = None
     day: date | None = None
+    part: str = ""
+
+    def parts(self, after: timedelta | None, clock: datetime) -> list[Occurrence]:
+        """What of it is due: itself, or a sample and, once that was waited for, the rest.
+
+        Args:
+            after: How long the sample's answers are waited for; None without a sample.
+            clock: The clock.
+        """
+        if after is None:
+            return [self]
+        sample, rest = (
+            replace(self, part="sample"),
+            replace(self, part="rest", id=f"{self.id}-rest", at=self.at + after),
+        )
+        return [sample, rest] if rest.at <= clock else [sample]
 
 
 def read_schedule(values: Mapping[str, Any], timezone: str, where: str) -> Schedule:

@@ -13,6 +13,7 @@ from engage.campaigns.schedule import Occurrence
 from engage.errors import ConfigurationError
 from engage.query.check import require_reproducible
 from engage.query.engine import Engine
+from engage.query.files import literal
 from engage.vocabulary import PULLED_CHANNELS, Channel
 
 __all__ = ["statement"]
@@ -166,6 +167,7 @@ def statement(
     send_at = _send_at(campaign, occurrence, more, joins, binder)
     quiet = campaign.quiet_hours if not campaign.transactional else None
     by_clock = quiet or campaign.schedule.local_time or campaign.schedule.usual_hour
+    zone = _zone(engine, more, joins) if by_clock else "null"
     query = _QUERY.format(
         everyone=everyone_sql(engine, campaign, occurrence, clock, share, binder),
         excluded=excluded_sql(engine, campaign),
@@ -173,7 +175,7 @@ def statement(
         address_key="lower(trim(addresses.address))" if campaign.channel == Channel.EMAIL else "addresses.address",
         more=" ".join(f"{name} as ({sql})," for name, sql in more),
         joins=" ".join(joins),
-        zone=_zone(engine) if by_clock else "null",
+        zone=zone,
         send_at=send_at,
         in_campaign=in_campaign,
         capped=capped,
@@ -276,12 +278,11 @@ def _send_at(
     return _SEND_AT if campaign.start else "null::timestamptz"
 
 
-def _zone(engine: Engine) -> str:
+def _zone(engine: Engine, more: list[tuple[str, str]], joins: list[str]) -> str:
     """A person's time zone, or the workspace's where theirs is not known."""
-    own = engine.settings.timezone.replace("'", "''")
-    return (
-        f"case when profiles.timezone in (select name from pg_timezone_names()) then profiles.timezone else '{own}' end"
-    )
+    more.append(("zones", "select distinct name from pg_timezone_names()"))
+    joins.append("left join zones on zones.name = profiles.timezone")
+    return f"coalesce(zones.name, {literal(engine.settings.timezone)})"
 
 
 def _quiet(campaign: Campaign, binder: Binder) -> str:

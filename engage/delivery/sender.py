@@ -151,6 +151,10 @@ class _Sender:
     def _now(self) -> int:
         return self._fixed if self._fixed is not None else int(time.time() * 1e6)
 
+    def _clock(self) -> float:
+        """The send's clock in seconds: what is due is due by it, also when a send of the past is played again."""
+        return self._now() / 1e6
+
     async def send(self) -> None:
         """Claim batch after batch until none is left that is due."""
         self._ledger.batches.vouch(self._owner)
@@ -159,13 +163,13 @@ class _Sender:
         async with Caller(self._provider, concurrency=self._concurrency, timeout=self._limits.timeout) as caller:
             while not (self._stop or self._ending):
                 claim = self._ledger.batches.claim(
-                    self._record.key, self._owner, now=time.time(), lease=self._limits.lease
+                    self._record.key, self._owner, now=self._clock(), lease=self._limits.lease
                 )
                 if claim is None:
                     due = self._ledger.next_due(self._record.key)
-                    if due is None or due - time.time() > self._limits.patience:
+                    if due is None or due - self._clock() > self._limits.patience:
                         break
-                    await asyncio.sleep(min(1.0, max(0.02, due - time.time())))
+                    await asyncio.sleep(min(1.0, max(0.02, due - self._clock())))
                     continue
                 rows = Slice.read(self._run, self._recipients, claim.lo, claim.hi)
                 held, cut_off = Held.take_up(claim, rows, self._ledger.batches.entries(claim), now=self._now())
@@ -299,9 +303,9 @@ class _Sender:
         if held.todo and not (self._stop or self._ending):
             return max(0.01, min(1.0, self._gate.wait()))
         due = held.next_due(moving=self._fixed is None)
-        if due is None or self._stop or self._ending or due - time.time() > self._limits.patience:
+        if due is None or self._stop or self._ending or due - self._clock() > self._limits.patience:
             return None
-        return max(0.01, min(1.0, max(due - time.time(), self._gate.wait())))
+        return max(0.01, min(1.0, max(due - self._clock(), self._gate.wait())))
 
     def _land(self, held: Held) -> bool:
         """Receipts into the lake, then their rows out of the ledger: in that order, and harmless to repeat."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,97 +12,14 @@ import polars as pl
 from engage.analysis.campaign_report import CampaignFacts, campaign_report
 from engage.campaigns.definition import Campaign, create_campaign, list_campaigns, read_campaign, set_labels
 from engage.campaigns.labels import Label, create_label, list_labels
-from engage.campaigns.planning import Plan, plan, sample_messages
-from engage.channels.registry import provider
-from engage.content.localised import make_renderer
-from engage.delivery.ledger import Ledger
-from engage.delivery.pacing import Limits
-from engage.delivery.sender import deliver, summarise
-from engage.delivery.summary import Report, Summary
-from engage.errors import PlanError
+from engage.delivery.sender import summarise
+from engage.delivery.summary import Summary
 from engage.lake.runs import list_runs
 from engage.vocabulary import CampaignStatus
 from engage.workspace.base import Base, Time
+from engage.workspace.open_campaign import OpenCampaign, open_ledger
 
 __all__ = ["CampaignFace", "OpenCampaign"]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCampaign:
-    """A campaign that can be planned, looked at and sent.
-
-    Args:
-        workspace: Where it lies.
-        definition: What its folder says.
-    """
-
-    workspace: Base
-    definition: Campaign
-
-    def plan(self, as_of: Time = None, now: Time = None) -> Plan:
-        """Decide who gets what; nothing is sent. Once sending has begun the plan is frozen.
-
-        Args:
-            as_of: Whom to reach as of then.
-            now: The clock; `as_of`, or the present.
-        """
-        moment = self.workspace.moment
-        run_id = f"{self.definition.campaign_id}-once"
-        with closing(_ledger(self.workspace)) as ledger:
-            begun = ledger.run(run_id) is not None
-        return plan(self.workspace.engine, self.definition, as_of=moment(as_of), now=moment(now), anew=not begun)
-
-    def preview(self, as_of: Time = None, count: int = 1) -> list[dict[str, Any]]:
-        """The first messages as they would be sent."""
-        return sample_messages(self.plan(as_of), count)
-
-    def send(self, as_of: Time = None, now: Time = None, *, report: Report | None = None) -> Summary:
-        """Plan, if that is not done, and send what is still to be sent.
-
-        Args:
-            as_of: Whom to reach as of then; only the outbox may send as of the past.
-            now: The clock of the messages; `as_of`, or the present.
-            report: Told of progress.
-
-        Returns:
-            People by outcome. Sending again sends nobody anything twice.
-
-        Raises:
-            PlanError: As of the past, to real people.
-            ConfigurationError: The channel is not set up right; nobody is left out.
-            ChannelError: The provider cannot be reached; send again later.
-        """
-        space, campaign = self.workspace, self.definition
-        settings = space.settings
-        options = dict(settings.channel(campaign.channel))
-        if campaign.provider:
-            options["provider"] = campaign.provider
-        chosen = provider(campaign.channel, options, outbox=settings.outbox)
-        clock = space.moment(now) or space.moment(as_of)
-        if clock and clock < datetime.now(UTC) and not chosen.past:
-            raise PlanError(
-                f"{chosen.name} cannot send as of the past",
-                where=campaign.campaign_id,
-                hint="leave out the time, or use the outbox",
-            )
-        planned = self.plan(as_of, now)
-        pace: Mapping[str, Any] = settings.options.get("delivery", {})
-        with closing(_ledger(space)) as ledger:
-            return deliver(
-                planned.run,
-                lake=space.lake,
-                ledger=ledger,
-                provider=chosen,
-                make_renderer=make_renderer,
-                now=clock,
-                limits=Limits(**{"unreachable": 3.0, **pace}),
-                report=report,
-            )
-
-
-def _ledger(workspace: Base) -> Ledger:
-    """The ledger: a SQLite file, or what ``ledger = "postgresql://…"`` names."""
-    return Ledger.open(workspace.settings.options.get("ledger") or workspace.settings.ledger)
 
 
 class CampaignFace(Base):
@@ -148,7 +64,7 @@ class CampaignFace(Base):
         runs = list_runs(self.settings)
         if not runs:
             return []
-        with closing(_ledger(self)) as ledger:
+        with closing(open_ledger(self)) as ledger:
             return [summarise(run, ledger) for run in runs]
 
     def campaign_report(self, as_of: Time = None) -> pl.DataFrame:
