@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import click
 import polars as pl
 
@@ -72,34 +75,98 @@ def set_labels(context: click.Context, name: str, labels: tuple[str, ...]) -> No
 @click.argument("name")
 @as_of_option
 @click.option("--count", default=1, show_default=True, help="How many messages to show.")
+@click.option("--user", help="Every variant for this person instead.")
 @click.pass_context
-def preview(context: click.Context, name: str, as_of: str | None, count: int) -> None:
-    """Plan campaign NAME and show what would be sent."""
-    planned = opened(context).campaign(name).plan(as_of)
-    counts = planned.run.counts
+def preview(context: click.Context, name: str, as_of: str | None, count: int, user: str | None) -> None:
+    """Plan campaign NAME and tell who would be sent what, why others would not, how long it takes and what it costs."""
+    opening = opened(context).campaign(name)
+    if user is not None:
+        _show_messages(opening.preview(as_of, user=user))
+        return
+    found = opening.dry_run(as_of, samples=count)
+    counts, takes = found.plan.run.counts, found.estimate
     excluded = "".join(f", {n:,} excluded: {reason}" for reason, n in counts.excluded.items())
-    say(f"{counts.send:,} to send, {counts.held_out:,} held out{excluded}; plan {planned.plan_id}")
-    for message in opened(context).campaign(name).preview(as_of, count):
+    say(f"{counts.send:,} to send, {counts.held_out:,} held out{excluded}; plan {found.plan.plan_id}")
+    if takes.seconds is not None:
+        say(f"takes about {takes.seconds:,.0f} s")
+    if takes.cost is not None:
+        say(f"costs about {takes.cost:,.2f} {takes.currency}")
+    if takes.needs_approval:
+        say(f"needs approval: engage campaign send {name} --approve {found.plan.plan_id}")
+    _show_messages(found.samples)
+
+
+def _show_messages(messages: Iterable[Mapping[str, Any]]) -> None:
+    for message in messages:
         say("")
         for field, value in message.items():
             if field != "html" and value not in (None, ""):
                 say(f"{field}: {value}")
 
 
+@campaign.command("test")
+@click.argument("name")
+@click.argument("address")
+@click.option("--user", required=True, help="Whose details fill the template.")
+@click.option("--variant", help="Which variant; the first by default.")
+@click.pass_context
+def test_send(context: click.Context, name: str, address: str, user: str, variant: str | None) -> None:
+    """Send one message of campaign NAME to ADDRESS of your own; nothing is recorded."""
+    outcome = opened(context).campaign(name).test_send(address, user=user, variant=variant)
+    say(f"{outcome.status}{f': {outcome.reason}' if outcome.reason else ''}")
+
+
 @campaign.command()
 @click.argument("name")
 @as_of_option
+@click.option("--approve", metavar="PLAN", help="Send exactly this plan; `engage campaign preview` tells its id.")
 @click.pass_context
-def send(context: click.Context, name: str, as_of: str | None) -> None:
+def send(context: click.Context, name: str, as_of: str | None, approve: str | None) -> None:
     """Send campaign NAME; sending again sends nobody anything twice."""
     with progress_bar(f"sending {name}") as advance:
 
         def told(progress: Progress) -> None:
             advance(progress.note or f"{progress.rate:,.0f}/s", progress.done, progress.total)
 
-        summary = opened(context).campaign(name).send(as_of, report=told)
+        summary = opened(context).campaign(name).send(as_of, approve=approve, report=told)
     counts = ", ".join(f"{outcome.replace('_', ' ')} {n:,}" for outcome, n in summary.counts().items())
     say(f"{name} {summary.state}: {counts or 'nobody to reach'}")
+
+
+@campaign.command()
+@click.argument("name")
+@click.option("--approve", metavar="PLAN", help="The plan's id, where it needs one.")
+@click.pass_context
+def launch(context: click.Context, name: str, approve: str | None) -> None:
+    """Let campaign NAME follow its schedule, or go on after a pause; `engage worker` sends what falls due."""
+    changed = opened(context).campaign(name).launch(approve=approve).definition
+    say(f"{name} is {changed.status}")
+
+
+@campaign.command()
+@click.argument("name")
+@click.pass_context
+def pause(context: click.Context, name: str) -> None:
+    """Let nothing more of campaign NAME leave until it is launched again."""
+    say(f"{name} is {opened(context).campaign(name).pause().definition.status}")
+
+
+@campaign.command()
+@click.argument("name")
+@click.pass_context
+def stop(context: click.Context, name: str) -> None:
+    """End campaign NAME for good."""
+    say(f"{name} is {opened(context).campaign(name).stop().definition.status}")
+
+
+@campaign.command()
+@click.pass_context
+def tick(context: click.Context) -> None:
+    """Plan and send all that is due now, of every launched campaign; for cron, where no worker runs."""
+    for done in opened(context).tick_campaigns():
+        counts = done.summary.counts() if done.summary else {}
+        told = ", ".join(f"{outcome.replace('_', ' ')} {n:,}" for outcome, n in counts.items())
+        say(f"{done.run_id or done.campaign_id}: {done.error or told or 'nobody to reach'}")
 
 
 @click.group()
