@@ -28,7 +28,7 @@ def fill(root: Path, people: int) -> None:
     """Make a lake: profiles, as many sent messages of the last ten days, unsubscriptions and suppressions."""
     workspace = engage.Workspace.create(root)
     file = root / "pyproject.toml"
-    file.write_text(file.read_text() + '\nmemory_limit = "500MB"\nthreads = 2\n[tool.engage.caps]\nday = 1\nweek = 2\n')
+    file.write_text(file.read_text() + '\nmemory_limit = "600MB"\nthreads = 2\n[tool.engage.caps]\nday = 1\nweek = 2\n')
     users = [f"user-{n:07}" for n in range(people)]
     when = pa.timestamp("us", tz="UTC")
     schema = DATASETS["profiles"].schema

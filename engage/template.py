@@ -10,7 +10,7 @@ from engage.settings import Settings
 
 __all__ = ["copy_template", "template_root"]
 
-_PARTS = ("sql", "notebooks", "data/campaigns", "data/labels.toml")
+_PARTS = ("sql", "notebooks", "data/campaigns", "data/labels.toml", "data/prices.toml")
 
 _PYPROJECT = """\
 # An engage workspace. See `engage --help`.

@@ -132,10 +132,13 @@ def plan(
 
 
 def _in_schema(source: Path, target: Path) -> None:
-    """The same rows in the recipients' schema, a row group at a time."""
+    """The same rows in the recipients' schema, numbered, a row group at a time."""
+    seq = 0
     with pq.ParquetFile(source) as found, pq.ParquetWriter(target, RECIPIENTS, compression="zstd") as writer:
         for batch in found.iter_batches(50_000):
-            table = pa.Table.from_batches([batch])
+            numbers = pa.array(range(seq, seq + batch.num_rows), pa.int64())
+            table = pa.Table.from_batches([batch]).append_column("seq", numbers)
+            seq += batch.num_rows
             writer.write_table(table.select(RECIPIENTS.names).cast(RECIPIENTS))
 
 

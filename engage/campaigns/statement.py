@@ -18,21 +18,18 @@ from engage.vocabulary import PULLED_CHANNELS, Channel
 
 __all__ = ["statement"]
 
-_DEVICE = "select user_id, arg_max(token, (updated_at, token)) as address from devices where channel = '{}' group by 1"
+_DEVICE = (
+    "select user_id, arg_max(token, (updated_at, token)) as address from devices where channel = $channel group by 1"
+)
 _ADDRESSES = {
-    Channel.EMAIL: "select user_id, nullif(trim(email), '') as address from profiles",
-    Channel.SMS: "select user_id, nullif(trim(phone), '') as address from profiles",
-    Channel.PUSH: _DEVICE.format("push"),
-    Channel.WEB_PUSH: _DEVICE.format("web_push"),
-    **dict.fromkeys(
-        (*PULLED_CHANNELS, Channel.WEBHOOK, Channel.FACEBOOK_AUDIENCE),
-        "select user_id, user_id as address from everyone",
-    ),
+    Channel.EMAIL: "nullif(trim(profiles.email), '')",
+    Channel.SMS: "nullif(trim(profiles.phone), '')",
+    **dict.fromkeys((Channel.PUSH, Channel.WEB_PUSH), "devices_alive.address"),
+    **dict.fromkeys((*PULLED_CHANNELS, Channel.WEBHOOK, Channel.FACEBOOK_AUDIENCE), "everyone.user_id"),
 }
 _QUERY = """
 with everyone as ({everyone}),
 excluded as ({excluded}),
-addresses as ({addresses}),
 consent as (
     select
         user_id,
@@ -53,13 +50,13 @@ judged as (
     select
         everyone.user_id,
         everyone.event,
-        addresses.address,
+        {address} as address,
         {zone} as zone,
         {send_at} as send_at,
         case
             when excluded.user_id is not null then 'excluded_segment'
             {in_campaign}
-            when addresses.address is null then 'no_address'
+            when {address} is null then 'no_address'
             when not $transactional and coalesce(has_left, false)
                 and not (coalesce(topic_state, false) and topic_since > channel_since) then 'unsubscribed'
             when not $transactional and not coalesce(topic_state, true) then 'unsubscribed_topic'
@@ -72,11 +69,10 @@ judged as (
         {data} as data,
     from everyone
     left join excluded on excluded.user_id = everyone.user_id
-    left join addresses on addresses.user_id = everyone.user_id
-    left join suppressed on dead_address = {address_key}
     left join consent on consent.user_id = everyone.user_id
     left join profiles on profiles.user_id = everyone.user_id
     {joins}
+    left join suppressed on dead_address = {address_key}
 ),
 timed as ({timed}),
 limited as (
@@ -100,7 +96,6 @@ planned as (
 )
 select
     $run as run_id,
-    row_number() over (order by planned <> 'send', planned, user_id) - 1 as seq,
     left(sha256(concat_ws(chr(31), $campaign, $run, user_id, $channel, '')), 32) as message_id,
     user_id,
     planned,
@@ -111,7 +106,7 @@ select
     case when planned = 'send' then send_at end as send_at,
     case when planned = 'send' then {context} end as context,
 from planned
-order by seq
+order by planned <> 'send', planned, user_id
 """
 _UNTIMED = "select * from judged"
 _SEND_AT = "case when $start_at::timestamptz > $at::timestamptz then $start_at end"
@@ -126,6 +121,8 @@ def statement(
     share: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[str, dict[str, object]]:
     """The plan's SQL and the values of its parameters.
+
+    Its rows are in the order of a recipients file, those to send first; `seq` is their number.
 
     Args:
         engine: Tells what columns an audience has.
@@ -167,12 +164,16 @@ def statement(
     send_at = _send_at(campaign, occurrence, more, joins, binder)
     quiet = campaign.quiet_hours if not campaign.transactional else None
     by_clock = quiet or campaign.schedule.local_time or campaign.schedule.usual_hour
+    address = _ADDRESSES[Channel(campaign.channel)]
+    if campaign.channel in (Channel.PUSH, Channel.WEB_PUSH):
+        more.append(("devices_alive", _DEVICE))
+        joins.append("left join devices_alive on devices_alive.user_id = everyone.user_id")
     zone = _zone(engine, more, joins) if by_clock else "null"
     query = _QUERY.format(
         everyone=everyone_sql(engine, campaign, occurrence, clock, share, binder),
         excluded=excluded_sql(engine, campaign),
-        addresses=_ADDRESSES[Channel(campaign.channel)],
-        address_key="lower(trim(addresses.address))" if campaign.channel == Channel.EMAIL else "addresses.address",
+        address=address,
+        address_key=f"lower({address})" if campaign.channel == Channel.EMAIL else address,
         more=" ".join(f"{name} as ({sql})," for name, sql in more),
         joins=" ".join(joins),
         zone=zone,
