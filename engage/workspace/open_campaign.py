@@ -18,6 +18,7 @@ from engage.channels.message import Message, Outcome
 from engage.channels.provider import Provider
 from engage.channels.registry import provider
 from engage.content.localised import make_renderer
+from engage.delivery.beside import beside_loop
 from engage.delivery.control import pause, resume
 from engage.delivery.ledger import Ledger
 from engage.delivery.pacing import Limits
@@ -132,7 +133,7 @@ class OpenCampaign:
             content=fields,
             campaign_id=self.definition.campaign_id,
         )
-        return send_trial(self._provider(), message)
+        return beside_loop(lambda _: send_trial(self._provider(), message))
 
     def send(
         self,
@@ -170,18 +171,22 @@ class OpenCampaign:
             )
         planned = self._approved(approve, as_of, now, occurrence)
         pace: Mapping[str, Any] = space.settings.options.get("delivery", {})
-        with closing(open_ledger(space)) as ledger:
-            return deliver(
-                planned.run,
-                lake=space.lake,
-                ledger=ledger,
-                provider=chosen,
-                make_renderer=make_renderer,
-                now=clock,
-                limits=Limits(**{"unreachable": 3.0, **pace}),
-                suppressed=self._suppressed(planned.run) if clock is None else None,
-                report=report,
-            )
+
+        def run(told: Report | None) -> Summary:
+            with closing(open_ledger(space)) as ledger:
+                return deliver(
+                    planned.run,
+                    lake=space.lake,
+                    ledger=ledger,
+                    provider=chosen,
+                    make_renderer=make_renderer,
+                    now=clock,
+                    limits=Limits(**{"unreachable": 3.0, **pace}),
+                    suppressed=self._suppressed(planned.run) if clock is None else None,
+                    report=told,
+                )
+
+        return beside_loop(run, report)
 
     def launch(self, now: Time = None, *, approve: str | None = None) -> OpenCampaign:
         """Let its schedule run, or go on after a pause; `engage worker` sends what falls due.

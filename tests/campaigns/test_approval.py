@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,3 +91,16 @@ def test_who_unsubscribes_after_the_plan_is_not_written_to(workspace: engage.Wor
     space.campaign("news").send(approve=plan.plan_id)
     outcome = space.sql("select outcome from outcomes where user_id = $u", u=victim).item()
     assert outcome == "failed:unsubscribed"
+
+
+def test_sending_works_where_a_loop_is_running(workspace: engage.Workspace) -> None:
+    space = filled(workspace)
+    told: list[tuple[int, bool]] = []
+    here = threading.current_thread()
+
+    async def notebook() -> int:
+        told_here = lambda progress: told.append((progress.done, threading.current_thread() is here))  # noqa: E731
+        return space.campaign("news").send(NOON, report=told_here).sent
+
+    assert asyncio.run(notebook()) == told[-1][0] > 0
+    assert all(in_caller for _, in_caller in told)
