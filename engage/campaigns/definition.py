@@ -13,6 +13,7 @@ from typing import Any
 
 import tomlkit
 
+from engage.campaigns.connected import Connected, read_connected
 from engage.campaigns.labels import require_labels
 from engage.campaigns.limits import Cap, QuietHours, read_caps, read_quiet_hours
 from engage.campaigns.schedule import Schedule, instant, read_schedule
@@ -136,7 +137,7 @@ class Campaign:
         quiet_hours: When people are left in peace; None for never.
         schedule: When its messages are due.
         context_sql: A select of `user_id` and what templates call ``data``, one row a user.
-        connected: Content fetched over HTTP, by the name templates call it; see `engage.campaigns.connected`.
+        connected: Content fetched over HTTP while planning, which templates call ``connected.<name>``.
         winner: How the best variant is chosen after a sample; None sends all by weight.
         launched_at: Since when its schedule counts; None before it was launched.
         approved: The largest run that was approved when it was launched.
@@ -167,7 +168,7 @@ class Campaign:
     quiet_hours: QuietHours | None = None
     schedule: Schedule = field(default_factory=Schedule)
     context_sql: str | None = None
-    connected: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    connected: tuple[Connected, ...] = ()
     winner: Winner | None = None
     launched_at: datetime | None = None
     approved: int = 0
@@ -244,7 +245,7 @@ def read_campaign(settings: Settings, name: str) -> Campaign:
         quiet_hours=read_quiet_hours(quiet, f"{where} [quiet_hours]"),
         schedule=schedule,
         context_sql=values.get("context_sql") or _file(file.parent / "context.sql"),
-        connected=dict(values.get("connected", {})),
+        connected=read_connected(values.get("connected", {}), where),
         winner=_winner(values.get("winner"), where),
         approved=int(values.get("approved", 0)),
         **times,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engage.campaigns.connected import Fetcher
 from engage.campaigns.definition import Campaign
 from engage.campaigns.schedule import Occurrence
 from engage.campaigns.statement import statement
@@ -22,6 +24,7 @@ from engage.errors import ContentError, PlanError
 from engage.lake.runs import Run, discard_run, read_run, recipients_path, run_folder, write_run
 from engage.lake.schema import RECIPIENTS
 from engage.query.engine import Engine
+from engage.settings import Settings
 
 __all__ = ["Plan", "bucket", "plan", "preview_for", "renderers", "sample_messages"]
 
@@ -126,19 +129,38 @@ def plan(
     with tempfile.TemporaryDirectory(dir=settings.lake, prefix=".plan-") as folder:
         found, final = Path(folder) / "found.parquet", Path(folder) / "recipients.parquet"
         engine.copy(query, params, found, as_of=as_of or clock)
-        _in_schema(found, final)
+        _in_schema(found, final, _enricher(settings, campaign))
         run = write_run(settings, run, final)
     return Plan(run, recipients_path(settings, run_id), is_new=True)
 
 
-def _in_schema(source: Path, target: Path) -> None:
-    """The same rows in the recipients' schema, numbered, a row group at a time."""
+def _enricher(settings: Settings, campaign: Campaign) -> Callable[[list[dict[str, Any]]], None] | None:
+    """What puts connected content into contexts, where the campaign has any."""
+    if not campaign.connected:
+        return None
+    fetcher = Fetcher(allow_private=settings.options.get("connected_allow_private") is True)
+    return lambda contexts: fetcher.add(campaign.connected, contexts)
+
+
+def _enriched(table: pa.Table, enrich: Callable[[list[dict[str, Any]]], None]) -> pa.Table:
+    texts = table["context"].to_pylist()
+    contexts = [json.loads(text) for text in texts if text is not None]
+    enrich(contexts)
+    filled = iter(contexts)
+    changed = [None if text is None else json.dumps(next(filled), ensure_ascii=False) for text in texts]
+    return table.set_column(table.column_names.index("context"), "context", pa.array(changed, pa.string()))
+
+
+def _in_schema(source: Path, target: Path, enrich: Callable[[list[dict[str, Any]]], None] | None) -> None:
+    """The same rows in the recipients' schema, numbered and with connected content, a row group at a time."""
     seq = 0
     with pq.ParquetFile(source) as found, pq.ParquetWriter(target, RECIPIENTS, compression="zstd") as writer:
         for batch in found.iter_batches(50_000):
             numbers = pa.array(range(seq, seq + batch.num_rows), pa.int64())
             table = pa.Table.from_batches([batch]).append_column("seq", numbers)
             seq += batch.num_rows
+            if enrich:
+                table = _enriched(table, enrich)
             writer.write_table(table.select(RECIPIENTS.names).cast(RECIPIENTS))
 
 
@@ -208,6 +230,8 @@ def preview_for(
         context["data"] = json.loads(rows.item(0, 0)) if rows.height else {}
     if campaign.schedule.event is not None:
         context["event"] = {}
+    if enrich := _enricher(engine.settings, campaign):
+        enrich([context])
     base = {"user_id": user_id, "address": {"email": email, "sms": phone}.get(campaign.channel, user_id)}
     shown: list[dict[str, Any]] = []
     for variant, renderer in renderers(campaign.channel, {v.name: dict(v.content) for v in campaign.variants}).items():
