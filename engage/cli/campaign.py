@@ -204,6 +204,16 @@ def campaigns(context: click.Context, as_of: str | None, format_: str, everythin
     show_report(opened(context).campaign_report(as_of), format_, everything=everything)
 
 
+@report.command("labels")
+@as_of_option
+@format_option
+@click.option("--now", "as_now", is_flag=True, help="By the labels campaigns carry now, not those sent with.")
+@click.pass_context
+def label_report(context: click.Context, as_of: str | None, format_: str, as_now: bool) -> None:
+    """One row a message label, over all campaigns and channels."""
+    show(opened(context).label_report(as_of, as_now=as_now), format_, title="Labels")
+
+
 def show_report(found: pl.DataFrame, format_: str, *, everything: bool = False) -> None:
     """Print the campaign report; a table has the columns people ask for first."""
     if format_ == "table" and not everything:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from engage.campaigns.labels import Label, create_label, list_labels
 from engage.delivery.sender import summarise
 from engage.delivery.summary import Summary
 from engage.lake.runs import list_runs
+from engage.query.files import read_sql
 from engage.vocabulary import CampaignStatus
 from engage.workspace.base import Base, Time
 from engage.workspace.open_campaign import OpenCampaign, open_ledger
@@ -66,6 +68,26 @@ class CampaignFace(Base):
             return []
         with closing(open_ledger(self)) as ledger:
             return [summarise(run, ledger) for run in runs]
+
+    def label_report(self, as_of: Time = None, *, as_now: bool = False) -> pl.DataFrame:
+        """One row a message label, over all campaigns and channels.
+
+        Args:
+            as_of: As of then.
+            as_now: Group by the labels campaigns carry now, instead of those their messages were sent with.
+
+        Returns:
+            `label` ('' for none), `campaigns`, `users_sent`, `held_out` (people), `sent`, `delivered`, `viewed`,
+            `clicked`, `failed`, `unsubscribed` (messages). A message with two labels counts under both.
+        """
+        pairs = [
+            {"campaign_id": campaign.campaign_id, "label": label}
+            for campaign in self.campaigns()
+            for label in campaign.labels
+        ]
+        file = read_sql(self.settings.sql / "reports" / "labels.sql")
+        params = {"as_now": as_now, "now": json.dumps(pairs)}
+        return self.engine.frame(file.text, params, as_of=self.moment(as_of))
 
     def campaign_report(self, as_of: Time = None) -> pl.DataFrame:
         """One row a campaign over all channels; see :func:`engage.analysis.campaign_report.campaign_report`."""
