@@ -203,3 +203,18 @@ def test_one_campaigns_fault_does_not_stop_the_others(people: engage.Workspace) 
     assert "unknown variable 'nope'" in done["bad"].error
     assert done["good"].summary is not None
     assert done["good"].summary.sent == 3
+
+
+def test_the_usual_hour_comes_from_each_persons_history(people: engage.Workspace) -> None:
+    days = [START - timedelta(days=day) for day in range(1, 6)]
+    rows = [{"user_id": "a", "event_name": "App Launched", "event_time": day.replace(hour=20)} for day in days]
+    rows += [{"user_id": "b", "event_name": "App Launched", "event_time": day.replace(hour=7)} for day in days]
+    rows += [{"user_id": "b", "event_name": "App Launched", "event_time": days[0].replace(hour=20)}]
+    people.land_events(rows)
+    make(people, "usual", {"at": START + timedelta(hours=1), "usual_hour": True})
+    people.tick_campaigns(START + timedelta(hours=1))
+    times = dict(people.sql("select user_id, send_at from audiences").rows())
+    assert times == {"a": START.replace(hour=20), "b": START.replace(hour=7) + timedelta(days=1), "c": None}
+    assert [user for _, user, _ in sent(people)] == ["c"]
+    people.tick_campaigns(START + timedelta(hours=20))
+    assert [user for _, user, _ in sent(people)] == ["a", "b", "c"]
