@@ -13,12 +13,13 @@ from engage.workspace.cohorts import CohortFace
 from engage.workspace.consent import ConsentFace
 from engage.workspace.landing import LandingFace
 from engage.workspace.queries import QueryFace
+from engage.workspace.segments import SegmentFace
 from engage.workspace.ticking import TickingFace
 
 __all__ = ["Time", "Workspace"]
 
 
-class Workspace(LandingFace, QueryFace, CohortFace, BehaviourFace, CampaignFace, ConsentFace, TickingFace):
+class Workspace(LandingFace, QueryFace, SegmentFace, CohortFace, BehaviourFace, CampaignFace, ConsentFace, TickingFace):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 
     Args:
