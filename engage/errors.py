@@ -13,6 +13,7 @@
     ├── ImportFileError             a file that cannot be imported
     ├── LandingError                rows that cannot land
     ├── ContentError                a template or message that cannot be rendered
+    │   ├── InvalidAddressError     an address no message can be sent to; the request is never made
     │   └── UnsupportedContentError content the channel or provider cannot express
     ├── PlanError                   a run that cannot be planned
     └── ChannelError                a provider that cannot be reached or refuses everything
@@ -30,6 +31,7 @@ __all__ = [
     "ContentError",
     "EngageError",
     "ImportFileError",
+    "InvalidAddressError",
     "LandingError",
     "MissingParameterError",
     "PlanError",
@@ -104,6 +106,10 @@ class LandingError(EngageError):
 
 class ContentError(EngageError):
     """A template or message that cannot be rendered."""
+
+
+class InvalidAddressError(ContentError):
+    """An address no message can be sent to, found before anything was asked of the provider."""
 
 
 class UnsupportedContentError(ContentError):

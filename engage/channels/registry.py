@@ -81,6 +81,13 @@ PROVIDERS: tuple[Setup, ...] = (
         {"secret": "WEBHOOK_SECRET"},
         frozenset({"secret"}),
     ),
+    Setup(
+        "web_push",
+        (Channel.WEB_PUSH,),
+        "engage.channels.web_push.webpush:WebPush",
+        {"subject": ..., "ttl": 86_400, "allow_private": False},
+        {"private_key": "VAPID_PRIVATE_KEY"},
+    ),
 )
 """Every provider; the first that serves a channel is its default."""
 

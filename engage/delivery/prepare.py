@@ -13,7 +13,7 @@ from engage.channels.provider import HttpProvider, Provider
 from engage.delivery.held import Group, Held, Job
 from engage.delivery.recipients import Rendering
 from engage.delivery.records import Result
-from engage.errors import ContentError
+from engage.errors import ContentError, InvalidAddressError
 from engage.vocabulary import PermanentReason
 
 __all__ = ["Preparer"]
@@ -109,7 +109,9 @@ class Preparer:
         return hashlib.blake2b(content, digest_size=9).hexdigest()
 
     def _rejected(self, seq: int, error: ContentError) -> Result:
-        return Result(seq, "failed", at=self._now(), reason=PermanentReason.CONTENT_REJECTED, detail=str(error)[:200])
+        bad_address = isinstance(error, InvalidAddressError)
+        reason = PermanentReason.INVALID_ADDRESS if bad_address else PermanentReason.CONTENT_REJECTED
+        return Result(seq, "failed", at=self._now(), reason=reason, detail=str(error)[:200])
 
     def _given_up(self, seq: int, group: Group, detail: str) -> Result:
         if group.maybe:
