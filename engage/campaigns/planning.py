@@ -100,6 +100,8 @@ def plan(
     clock = now or as_of or datetime.now(UTC)
     due = Occurrence(name, clock) if isinstance(occurrence, str) else occurrence
     options: dict[str, Any] = {"until": due.until.isoformat()} if due.until else {}
+    if campaign.transactional:
+        options["transactional"] = True
     share = (0.0, 1.0)
     if campaign.winner and due.part:
         cut = campaign.winner.sample_percent / 100

@@ -12,7 +12,7 @@ from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, progress_bar, say, show
 from engage.delivery.summary import Progress
 
-__all__ = ["campaign", "delivery", "label", "report", "show_report"]
+__all__ = ["campaign", "label", "report", "show_report"]
 
 
 @click.group()
@@ -167,26 +167,6 @@ def tick(context: click.Context) -> None:
         counts = done.summary.counts() if done.summary else {}
         told = ", ".join(f"{outcome.replace('_', ' ')} {n:,}" for outcome, n in counts.items())
         say(f"{done.run_id or done.campaign_id}: {done.error or told or 'nobody to reach'}")
-
-
-@click.group()
-def delivery() -> None:
-    """Runs: what was sent and what is in flight."""
-
-
-@delivery.command()
-@format_option
-@click.pass_context
-def status(context: click.Context, format_: str) -> None:
-    """Every run with its outcomes."""
-    rows = [
-        {"run": item.run_id, "state": item.state, "audience": item.audience, "sent": item.sent,
-         "held out": item.held_out,
-         "excluded": sum(item.excluded.values()), "failed": sum(item.failed.values()), "in doubt": item.in_doubt,
-         "pending": item.pending}
-        for item in opened(context).runs()
-    ]  # fmt: skip
-    show(pl.DataFrame(rows), format_)
 
 
 @click.group()

@@ -27,13 +27,14 @@ class Batches:
         """Say that this process is alive under that name, until it ends."""
         self._db.vouch(owner)
 
-    def claim(self, run: int, owner: str, *, now: float, lease: float) -> Claim | None:
+    def claim(self, run: int, owner: str, *, now: float, due: float, lease: float) -> Claim | None:
         """Take a batch nobody holds: one never claimed, given back, or whose holder is dead or past its lease.
 
         Args:
             run: The run's key.
             owner: Who takes it. An owner never takes a batch it holds.
             now: Seconds since 1970.
+            due: The send's clock, in seconds since 1970; batches due later are left alone.
             lease: Seconds until others may take it, unless renewed.
 
         Returns:
@@ -51,7 +52,7 @@ class Batches:
                 "  and (owner is null or (owner <> ? and lease_until < ?))"
                 f"  order by number limit 1 {self._db.skip_locked}) "
                 "returning number, lo, hi, epoch, attempted",
-                (owner, now + lease, run, run, now, owner, now),
+                (owner, now + lease, run, run, due, owner, now),
             )
         if not rows:
             return None

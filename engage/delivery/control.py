@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -36,7 +37,13 @@ def resume(run: Run, ledger: Ledger) -> bool:
 
 
 def resolve(
-    run: Run, outcome: Literal["sent", "failed", "retry"], *, lake: Lake, ledger: Ledger, now: datetime | None = None
+    run: Run,
+    outcome: Literal["sent", "failed", "retry"],
+    *,
+    lake: Lake,
+    ledger: Ledger,
+    messages: Collection[str] | None = None,
+    now: datetime | None = None,
 ) -> int:
     """Say what became of the messages of a run that are in doubt.
 
@@ -45,6 +52,7 @@ def resolve(
         outcome: They were sent; they were not and shall not be; or they are to be sent again, at the risk of twice.
         lake: Where the word on them lands.
         ledger: Where they are in doubt.
+        messages: Ids of the messages; all that are in doubt by default.
         now: The clock.
 
     Returns:
@@ -57,18 +65,21 @@ def resolve(
     if record is None:
         raise PlanError("nothing of it was sent", where=run.run_id, hint="see `engage delivery status`")
     entries = ledger.in_doubt(record.key)
-    if not entries:
-        return 0
-    seqs = [entry.seq for entry in entries]
-    if outcome == "retry":
-        return ledger.resolve(record.key, seqs, "retry")
-    moment = now or datetime.now(UTC)
-    at = int(moment.timestamp() * 1e6)
     recipients = Recipients(recipients_path(lake.settings, run.run_id), run.counts.send)
     try:
+        if messages is not None:
+            chosen = set(recipients.numbers(set(messages)).values())
+            entries = [entry for entry in entries if entry.seq in chosen]
+        if not entries:
+            return 0
+        seqs = [entry.seq for entry in entries]
+        if outcome == "retry":
+            return ledger.resolve(record.key, seqs, "retry")
         rows = recipients.rows(0, run.counts.send)
     finally:
         recipients.close()
+    moment = now or datetime.now(UTC)
+    at = int(moment.timestamp() * 1e6)
     reason = "resolved" if outcome == "failed" else None
     endings = [Ending(e.seq, outcome, at, e.provider, reason=reason, detail="said by a person") for e in entries]
     land_endings(lake, run, [(rows, endings)], received_at=moment)

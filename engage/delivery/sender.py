@@ -163,7 +163,7 @@ class _Sender:
         async with Caller(self._provider, concurrency=self._concurrency, timeout=self._limits.timeout) as caller:
             while not (self._stop or self._ending):
                 claim = self._ledger.batches.claim(
-                    self._record.key, self._owner, now=self._clock(), lease=self._limits.lease
+                    self._record.key, self._owner, now=time.time(), due=self._clock(), lease=self._limits.lease
                 )
                 if claim is None:
                     due = self._ledger.next_due(self._record.key)

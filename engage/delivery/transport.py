@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from engage.channels.message import Message, Outcome
 from engage.channels.provider import Authorising, Deliverer, HttpProvider, Provider
+from engage.delivery.endpoints import ForbiddenHostError, network
 from engage.errors import ChannelError, ConfigurationError
-from engage.vocabulary import OutcomeStatus
+from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Caller", "never_left"]
 
 _AGENT = "engage"
+_LARGEST = 4 * 1024 * 1024  # bytes of an answer; the largest expected is one line a message of a batch
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _AIOHTTP_NEVER_LEFT = (
     aiohttp.ClientConnectorError,  # refused, unreachable, no such host, wrong certificate
@@ -60,17 +62,13 @@ class Caller:
     ) -> None:
         self._provider, self._timeout = provider, timeout
         self._transport = transport
-        self._limits = httpx.Limits(max_connections=concurrency, keepalive_expiry=15.0)
+        self._concurrency = concurrency
         self._authorising = asyncio.Lock()
         self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
 
     async def __aenter__(self) -> Caller:
         if self._transport is None and isinstance(self._provider, HttpProvider):
-            self._transport = (
-                httpx.AsyncHTTPTransport(http2=True, limits=self._limits)
-                if self._provider.http2
-                else AiohttpTransport(limits=self._limits)
-            )
+            self._transport = network(self._provider, concurrency=self._concurrency, http2=self._provider.http2)
         return self
 
     async def __aexit__(
@@ -105,7 +103,15 @@ class Caller:
                 await self._authorise()
                 response = await self._exchange(request)
                 outcomes = self._provider.outcomes(batch, response)
-        except (ChannelError, ConfigurationError):
+        except ConfigurationError:
+            raise
+        except ForbiddenHostError as error:
+            return self._at_fault(batch, request, PermanentReason.INVALID_ADDRESS, error)
+        except ChannelError as error:
+            if isinstance(error.__cause__, httpx.UnsupportedProtocol | aiohttp.InvalidURL):
+                return self._at_fault(batch, request, PermanentReason.INVALID_ADDRESS, error)
+            if self._named_by_person(batch, request):
+                return [Outcome(m.message_id, OutcomeStatus.TEMPORARY, detail=error.what) for m in batch]
             raise
         except Exception as error:
             return _unknown(batch, _said(error))
@@ -117,20 +123,41 @@ class Caller:
         """One request, one whole answer; redirects are not followed."""
         assert self._transport is not None
         request.headers.setdefault("user-agent", _AGENT)
+        request.headers.setdefault("accept-encoding", "gzip")
         request.extensions = self._extensions
         try:
             async with asyncio.timeout(2 * self._timeout):  # an answer that trickles in is not waited for without end
                 response = await self._transport.handle_async_request(request)
                 try:
-                    await response.aread()
+                    return await _whole(response, request)
                 finally:
                     await response.aclose()
         except Exception as error:
+            if forbidden := _forbidden(error):
+                raise forbidden from None
             if never_left(error):
                 raise ChannelError(f"cannot be reached: {_said(error)}", where=request.url.host) from error
             raise
-        response.request = request
-        return response
+
+    def _named_by_person(self, batch: Sequence[Message], request: httpx.Request | None) -> bool:
+        """Whether the host is one of a person's address, not of the settings."""
+        if request is None:
+            return False
+        web_push = self._provider.channel == Channel.WEB_PUSH
+        return web_push or any(_host(message.address) == request.url.host for message in batch)
+
+    def _at_fault(
+        self, batch: Sequence[Message], request: httpx.Request | None, reason: PermanentReason, error: Exception
+    ) -> list[Outcome]:
+        """A host that is not to be called: in a person's address it fails that person; in the settings, the run."""
+        if self._named_by_person(batch, request):
+            detail = "the endpoint is not on the public internet"
+            return [Outcome(m.message_id, OutcomeStatus.PERMANENT, reason, detail=detail) for m in batch]
+        raise ConfigurationError(
+            "the endpoint is not on the public internet",
+            where=f"[tool.engage.channels.{self._provider.channel}]",
+            hint="allow_private = true lets it be an inner one",
+        ) from error
 
     async def _authorise(self) -> None:
         if not isinstance(self._provider, Authorising):
@@ -145,6 +172,52 @@ class Caller:
             except Exception as error:  # whatever it was, the message itself has not left
                 raise ChannelError(f"no token: {_said(error)}", where=request.url.host) from error
             self._provider.authorised(response, now)
+
+
+async def _whole(response: httpx.Response, request: httpx.Request) -> httpx.Response:
+    """The whole answer, up to a size: a provider gone astray must not fill the memory."""
+    body = bytearray()
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    async for chunk in stream:
+        body += chunk
+        if len(body) > _LARGEST:
+            raise httpx.ReadError("the answer is too large")
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        body = bytearray(_unpacked(bytes(body), encoding))
+    headers = [pair for pair in response.headers.raw if pair[0].lower() not in (b"content-encoding", b"content-length")]
+    return httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=bytes(body),
+        request=request,
+        extensions={k: v for k, v in response.extensions.items() if k in ("http_version", "reason_phrase")},
+    )
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """Unpack gzip or deflate up to the size an answer may have; another packing was not asked for."""
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise httpx.DecodingError(f"the answer is packed as {encoding[:20]}")
+    unpacker = zlib.decompressobj(wbits=47 if encoding != "deflate" else zlib.MAX_WBITS)
+    plain = unpacker.decompress(body, _LARGEST)
+    if unpacker.unconsumed_tail:
+        raise httpx.DecodingError("the answer is too large when unpacked")
+    return plain
+
+
+def _host(address: str) -> str | None:
+    try:
+        return httpx.URL(address).host or None
+    except httpx.InvalidURL:
+        return None
+
+
+def _forbidden(error: BaseException | None) -> ForbiddenHostError | None:
+    while error is not None and not isinstance(error, ForbiddenHostError):
+        error = error.__cause__
+    return error
 
 
 def _said(error: BaseException) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,18 +12,16 @@ import polars as pl
 from engage.analysis.campaign_report import CampaignFacts, campaign_report
 from engage.campaigns.definition import Campaign, create_campaign, list_campaigns, read_campaign, set_labels
 from engage.campaigns.labels import Label, create_label, list_labels
-from engage.delivery.sender import summarise
-from engage.delivery.summary import Summary
-from engage.lake.runs import list_runs
 from engage.query.files import read_sql
 from engage.vocabulary import CampaignStatus
-from engage.workspace.base import Base, Time
-from engage.workspace.open_campaign import OpenCampaign, open_ledger
+from engage.workspace.base import Time
+from engage.workspace.deliveries import DeliveryFace
+from engage.workspace.open_campaign import OpenCampaign
 
 __all__ = ["CampaignFace", "OpenCampaign"]
 
 
-class CampaignFace(Base):
+class CampaignFace(DeliveryFace):
     """What keeps labels and campaigns, sends them and reports on them."""
 
     def labels(self) -> list[Label]:
@@ -60,14 +57,6 @@ class CampaignFace(Base):
     def set_labels(self, campaign: str, *labels: str) -> OpenCampaign:
         """Put labels on a campaign; they go with messages planned from then on."""
         return OpenCampaign(self, set_labels(self.settings, campaign, labels))
-
-    def runs(self) -> list[Summary]:
-        """What became of every run, oldest first."""
-        runs = list_runs(self.settings)
-        if not runs:
-            return []
-        with closing(open_ledger(self)) as ledger:
-            return [summarise(run, ledger) for run in runs]
 
     def label_report(self, as_of: Time = None, *, as_now: bool = False) -> pl.DataFrame:
         """One row a message label, over all campaigns and channels.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,23 +16,18 @@ from engage.campaigns.schedule import Occurrence
 from engage.campaigns.status import set_status
 from engage.channels.message import Message, Outcome
 from engage.channels.provider import Provider
-from engage.channels.registry import provider
-from engage.content.localised import make_renderer
 from engage.delivery.beside import beside_loop
 from engage.delivery.control import pause, resume
 from engage.delivery.ledger import Ledger
-from engage.delivery.pacing import Limits
-from engage.delivery.sender import deliver
 from engage.delivery.summary import Report, Summary
 from engage.delivery.trial import send_trial
 from engage.errors import ContentError, PlanError
 from engage.lake.runs import Run, list_runs
 from engage.vocabulary import CampaignStatus
 from engage.workspace.base import Base, Time
+from engage.workspace.deliveries import deliver_run, open_ledger, run_provider
 
-__all__ = ["DryRun", "OpenCampaign", "open_ledger"]
-
-_REFRESH = 30.0  # seconds; how long an answer about suppressed people is used while sending
+__all__ = ["DryRun", "OpenCampaign"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,23 +165,7 @@ class OpenCampaign:
                 f"{chosen.name} cannot send as of the past", where=name, hint="leave out the time, or use the outbox"
             )
         planned = self._approved(approve, as_of, now, occurrence)
-        pace: Mapping[str, Any] = space.settings.options.get("delivery", {})
-
-        def run(told: Report | None) -> Summary:
-            with closing(open_ledger(space)) as ledger:
-                return deliver(
-                    planned.run,
-                    lake=space.lake,
-                    ledger=ledger,
-                    provider=chosen,
-                    make_renderer=make_renderer,
-                    now=clock,
-                    limits=Limits(**{"unreachable": 3.0, **pace}),
-                    suppressed=self._suppressed(planned.run) if clock is None else None,
-                    report=told,
-                )
-
-        return beside_loop(run, report)
+        return deliver_run(space, planned.run, now=clock, report=report)
 
     def launch(self, now: Time = None, *, approve: str | None = None) -> OpenCampaign:
         """Let its schedule run, or go on after a pause; `engage worker` sends what falls due.
@@ -253,47 +232,4 @@ class OpenCampaign:
         return planned
 
     def _provider(self) -> Provider:
-        settings = self.workspace.settings
-        options = dict(settings.channel(self.definition.channel))
-        if self.definition.provider:
-            options["provider"] = self.definition.provider
-        return provider(self.definition.channel, options, outbox=settings.outbox)
-
-    def _suppressed(self, run: Run) -> Callable[[Sequence[str]], Collection[str]]:
-        """Asks who of a run unsubscribed or was suppressed since it was planned, at most every half minute."""
-        known: set[str] = set()
-        asked = float("-inf")
-
-        def ask(users: Sequence[str]) -> Collection[str]:
-            nonlocal asked, known
-            if time.monotonic() - asked > _REFRESH:
-                found = self.workspace.engine.frame(
-                    _GONE, {"run": run.run_id, "transactional": self.definition.transactional}
-                )
-                known, asked = set(found["user_id"]), time.monotonic()
-            return [user for user in users if user in known]
-
-        return ask
-
-
-_GONE = """
-select person.user_id
-from audiences as person
-left join suppressions as gone
-    on gone.channel = person.channel
-    and gone.address = case when person.channel = 'email' then lower(trim(person.address)) else person.address end
-left join consents as told
-    on told.user_id = person.user_id and told.channel = person.channel and told.topic = ''
-    and not told.subscribed and not $transactional
-where
-    person.run_id = $run and person.planned = 'send'
-    and (
-        told.user_id is not null
-        or (gone.address is not null and not ($transactional and gone.reason = 'unsubscribed'))
-    )
-"""
-
-
-def open_ledger(workspace: Base) -> Ledger:
-    """The ledger: a SQLite file, or what ``ledger = "postgresql://…"`` names."""
-    return Ledger.open(workspace.settings.options.get("ledger") or workspace.settings.ledger)
+        return run_provider(self.workspace, self.definition.channel, self.definition.provider)

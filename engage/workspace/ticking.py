@@ -16,7 +16,8 @@ from engage.errors import ConfigurationError, EngageError
 from engage.lake.runs import Run, discard_run, list_runs
 from engage.vocabulary import CampaignStatus
 from engage.workspace.base import Base, Time
-from engage.workspace.open_campaign import OpenCampaign, open_ledger
+from engage.workspace.deliveries import open_ledger
+from engage.workspace.open_campaign import OpenCampaign
 
 __all__ = ["Ticked", "TickingFace"]
 

@@ -1,0 +1,240 @@
+"""Runs: how far they got, pausing them, going on, and what to do about failed people and those in doubt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import polars as pl
+
+from engage.channels.provider import Provider
+from engage.channels.registry import provider
+from engage.content.localised import make_renderer
+from engage.delivery.again import plan_again
+from engage.delivery.beside import beside_loop
+from engage.delivery.control import pause, resolve, resume
+from engage.delivery.ledger import Ledger
+from engage.delivery.pacing import Limits
+from engage.delivery.sender import deliver, summarise
+from engage.delivery.summary import Report, Summary
+from engage.errors import PlanError
+from engage.lake.runs import Run, list_runs, read_run
+from engage.workspace.base import Base, Time
+
+__all__ = ["DeliveryFace", "deliver_run", "open_ledger", "run_provider"]
+
+_REFRESH = 30.0  # seconds; how long an answer about suppressed people is used while sending
+
+
+def open_ledger(workspace: Base) -> Ledger:
+    """The ledger: a SQLite file, or what ``ledger = "postgresql://…"`` names."""
+    return Ledger.open(workspace.settings.options.get("ledger") or workspace.settings.ledger)
+
+
+def run_provider(workspace: Base, channel: str, name: str | None) -> Provider:
+    """The provider that serves a channel.
+
+    Args:
+        workspace: Where it is configured.
+        channel: The channel.
+        name: A provider to use instead of the channel's own.
+    """
+    options = dict(workspace.settings.channel(channel))
+    if name:
+        options["provider"] = name
+    return provider(channel, options, outbox=workspace.settings.outbox)
+
+
+def deliver_run(workspace: Base, run: Run, *, now: datetime | None = None, report: Report | None = None) -> Summary:
+    """Send what is still to be sent of a planned run, of a campaign or a journey; harmless to repeat.
+
+    Args:
+        workspace: Where it was planned.
+        run: The run.
+        now: The clock of the messages; the present. Of the past only where the provider is the outbox.
+        report: Told of progress.
+
+    Raises:
+        PlanError: As of the past, to real people.
+        ConfigurationError: The channel is not set up right; nobody is left out.
+        ChannelError: The provider cannot be reached; send again later.
+    """
+    chosen = run_provider(workspace, run.channel, run.provider)
+    pace: Mapping[str, Any] = workspace.settings.options.get("delivery", {})
+
+    def send(told: Report | None) -> Summary:
+        with closing(open_ledger(workspace)) as ledger:
+            return deliver(
+                run,
+                lake=workspace.lake,
+                ledger=ledger,
+                provider=chosen,
+                make_renderer=make_renderer,
+                now=now,
+                limits=Limits(**{"unreachable": 3.0, **pace}),
+                suppressed=_suppressed(workspace, run) if now is None else None,
+                report=told,
+            )
+
+    return beside_loop(send, report)
+
+
+class DeliveryFace(Base):
+    """What shows runs and steers them."""
+
+    def runs(self) -> list[Summary]:
+        """What became of every run, oldest first."""
+        runs = list_runs(self.settings)
+        if not runs:
+            return []
+        with closing(open_ledger(self)) as ledger:
+            return [summarise(run, ledger) for run in runs]
+
+    def run(self, run_id: str) -> Summary:
+        """What became of one run so far.
+
+        Raises:
+            PlanError: There is no such run.
+        """
+        run = read_run(self.settings, run_id)
+        with closing(open_ledger(self)) as ledger:
+            return summarise(run, ledger)
+
+    def send_run(self, run_id: str, *, report: Report | None = None) -> Summary:
+        """Go on with a run: after a kill, a provider's absence, a pause that ended, or when people were resolved.
+
+        Raises:
+            PlanError: There is no such run.
+            ConfigurationError: The channel is not set up right; nobody is left out.
+            ChannelError: The provider cannot be reached; send again later.
+        """
+        return deliver_run(self, read_run(self.settings, run_id), report=report)
+
+    def pause_run(self, run_id: str) -> bool:
+        """Let nothing more of a run leave; senders at work stop within one commit.
+
+        Returns:
+            Whether it was running.
+        """
+        run = read_run(self.settings, run_id)
+        with closing(open_ledger(self)) as ledger:
+            return pause(run, ledger)
+
+    def resume_run(self, run_id: str) -> bool:
+        """Let a paused run go on, when it is next sent.
+
+        Returns:
+            Whether it was paused.
+        """
+        run = read_run(self.settings, run_id)
+        with closing(open_ledger(self)) as ledger:
+            return resume(run, ledger)
+
+    def unsent(self, run_id: str) -> pl.DataFrame:
+        """The people of a run who were not sent to, or of whom nobody knows.
+
+        Returns:
+            `user_id`, `message_id`, `outcome` (``failed:<reason>`` or ``in_doubt``), one row a person, by `user_id`.
+        """
+        read_run(self.settings, run_id)
+        return self.engine.frame(_UNSENT, {"run": run_id})
+
+    def retry_run(self, run_id: str, reason: str | None = None, *, now: Time = None) -> Run:
+        """Plan a new run for the people of a run who failed, with the same content; those in doubt are not in it.
+
+        Planning it again gives the same run. Send it with :meth:`send_run`.
+
+        Args:
+            run_id: The run, which must be over.
+            reason: Only those who failed for this reason.
+            now: The clock.
+
+        Returns:
+            The new run, named after the first: ``<run>-retry1``, then ``-retry2``.
+
+        Raises:
+            PlanError: It is not over, or nobody failed.
+        """
+        run = read_run(self.settings, run_id)
+        state = self.run(run_id).state
+        if state not in ("completed", "stopped"):
+            raise PlanError(f"it is {state}, not over", where=run_id, hint="send it to its end first")
+        wanted = f"failed:{reason}" if reason else None
+        failed = self.unsent(run_id).filter(
+            pl.col("outcome") == wanted if wanted else pl.col("outcome").str.starts_with("failed:")
+        )
+        return plan_again(self.settings, run, failed["message_id"].to_list(), now=self.moment(now) or datetime.now(UTC))
+
+    def resolve_run(
+        self,
+        run_id: str,
+        outcome: Literal["sent", "failed", "retry"],
+        *,
+        users: Sequence[str] | None = None,
+        now: Time = None,
+    ) -> int:
+        """Say what became of people in doubt.
+
+        Args:
+            run_id: The run.
+            outcome: They were sent; they were not and shall not be; or they are to be sent again, at the risk of
+                twice, by :meth:`send_run` or the worker.
+            users: Only these.
+            now: The clock.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            PlanError: The run never began.
+        """
+        run = read_run(self.settings, run_id)
+        messages = None
+        if users is not None:
+            doubt = self.unsent(run_id).filter(pl.col("outcome") == "in_doubt", pl.col("user_id").is_in(list(users)))
+            messages = doubt["message_id"].to_list()
+        with closing(open_ledger(self)) as ledger:
+            return resolve(run, outcome, lake=self.lake, ledger=ledger, messages=messages, now=self.moment(now))
+
+
+def _suppressed(workspace: Base, run: Run) -> Callable[[Sequence[str]], Collection[str]]:
+    """Asks who of a run unsubscribed or was suppressed since it was planned, at most every half minute."""
+    known: set[str] = set()
+    asked = float("-inf")
+
+    def ask(users: Sequence[str]) -> Collection[str]:
+        nonlocal asked, known
+        if time.monotonic() - asked > _REFRESH:
+            params = {"run": run.run_id, "transactional": run.options.get("transactional") is True}
+            known, asked = set(workspace.engine.frame(_GONE, params)["user_id"]), time.monotonic()
+        return [user for user in users if user in known]
+
+    return ask
+
+
+_UNSENT = """
+select user_id, message_id, outcome
+from outcomes
+where run_id = $run and (outcome = 'in_doubt' or outcome like 'failed:%')
+order by user_id
+"""
+
+_GONE = """
+select person.user_id
+from audiences as person
+left join suppressions as gone
+    on gone.channel = person.channel
+    and gone.address = case when person.channel = 'email' then lower(trim(person.address)) else person.address end
+left join consents as told
+    on told.user_id = person.user_id and told.channel = person.channel and told.topic = ''
+    and not told.subscribed and not $transactional
+where
+    person.run_id = $run and person.planned = 'send'
+    and (
+        told.user_id is not null
+        or (gone.address is not null and not ($transactional and gone.reason = 'unsubscribed'))
+    )
+"""
