@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,7 +52,7 @@ class Database(Protocol):
         ...
 
     def vouch(self, owner: str) -> None:
-        """Hold a lock in this owner's name for as long as this process lives."""
+        """Hold a lock in this owner's name, and in no other, for as long as this process lives."""
         ...
 
     def is_dead(self, owner: str) -> bool:
@@ -114,6 +113,7 @@ class Sqlite:
 
     def vouch(self, owner: str) -> None:
         self._senders.mkdir(exist_ok=True)
+        self._let_go()
         self._lock = (self._senders / owner).open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
@@ -131,8 +131,11 @@ class Sqlite:
 
     def close(self) -> None:
         self._connection.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._lock is not None:
-            os.unlink(self._lock.name)
+            Path(self._lock.name).unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 
@@ -188,6 +191,7 @@ class Postgres:
             yield
 
     def vouch(self, owner: str) -> None:
+        self.execute("select pg_advisory_unlock_all()")
         self.execute("select pg_advisory_lock(?)", (_key(owner),))
 
     def is_dead(self, owner: str) -> bool:
