@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint format clean
+.PHONY: demo test chaos lint format clean
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,10 @@ demo: $(READY)  ## run the main job on the sample data
 
 test: $(READY)  ## run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and without an idempotency key; SEED=1
+	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1)
+	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1) --no-key
 
 lint: $(READY)  ## ruff, mypy, import-linter, marimo check
 	$(BIN)/ruff check .
