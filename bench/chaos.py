@@ -150,10 +150,9 @@ def verdict(workspace: engage.Workspace, log: Path, messages: int, *, keyed: boo
     doubt = {message for message, outcome in outcomes.items() if outcome == "in_doubt"}
     sent = {message for message, outcome in outcomes.items() if outcome == "sent"}
     repeated = {message: n for message, n in deliveries.items() if n > 1}
-    if keyed:  # the provider knows a repeated key, so only another key makes a second message
-        doubled = {message for message, used in by_key.items() if len(used) > 1}
-    else:
-        doubled = set(repeated)
+    # A provider that takes a key knows a repeated one, so there only another key makes a second message.
+    other_key = {message for message, used in by_key.items() if len(used) > 1}
+    doubled = other_key if keyed else set(repeated)
     return {
         "messages": messages,
         "sent": len(sent),

@@ -75,8 +75,8 @@ def measure(root: Path) -> None:
     took = time.perf_counter() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     counts = planned.run.counts
-    print(f"{counts.audience:,} planned in {took:.1f} s, peak {memory:.2f} GiB; {counts.send:,} to send,")  # noqa: T201
-    print(f"{counts.held_out:,} held out, left out: {dict(counts.excluded)}")  # noqa: T201
+    print(f"{counts.audience:,} planned in {took:.1f} s, peak {memory:.2f} GiB; {counts.send:,} to send,")
+    print(f"{counts.held_out:,} held out, left out: {dict(counts.excluded)}")
 
 
 if __name__ == "__main__":
