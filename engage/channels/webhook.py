@@ -13,6 +13,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import httpx
@@ -153,21 +154,26 @@ class Webhook:
         """
         raise ChannelError("a webhook endpoint has no callbacks", where="webhook")
 
-    def _target(self, message: Message) -> str:
+    def _target(self, message: Message) -> httpx.URL:
         url = str(message.content.get("url") or message.address or self._url)
         if not url.startswith("http"):
             url = self._url
-        try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL:
-            parsed = httpx.URL("")
+        parsed = _parsed(url)
         if not parsed.host or parsed.scheme not in (("http", "https") if self.allow_private else ("https",)):
             raise UnsupportedContentError(
                 "the endpoint is not an https address",
                 where="webhook",
                 hint="set url under [tool.engage.channels.webhook]; allow_private = true lets it be http",
             )
-        return url
+        return parsed
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL:
+        return httpx.URL("")
 
 
 def _details(message: Message) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Preparer:
 
     def __init__(self, provider: Provider, renderers: Mapping[str, Rendering], now: Callable[[], int]) -> None:
         self._provider, self._renderers, self._now = provider, renderers, now
+        self._http = provider if isinstance(provider, HttpProvider) else None
 
     def fresh(self, held: Held) -> list[Job]:
         """Make ready the next messages of a batch that were never tried.
@@ -88,10 +89,10 @@ class Preparer:
         """One request, or one a message where the provider cannot express one of them."""
         if not messages:
             return []
-        if not isinstance(self._provider, HttpProvider):
+        if self._http is None:
             return [(seqs, messages, None)]
         try:
-            return [(seqs, messages, self._provider.request(messages))]
+            return [(seqs, messages, self._http.request(messages))]
         except ContentError as error:
             if len(messages) == 1:
                 return [(seqs, messages, error)]

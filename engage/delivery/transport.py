@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -13,14 +12,12 @@ import httpx
 
 from engage.channels.message import Message, Outcome
 from engage.channels.provider import Authorising, Deliverer, HttpProvider, Provider
-from engage.delivery.endpoints import ForbiddenHostError, network
+from engage.delivery.endpoints import ForbiddenHostError, network, whole
 from engage.errors import ChannelError, ConfigurationError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Caller", "never_left"]
 
-_AGENT = "engage"
-_LARGEST = 4 * 1024 * 1024  # bytes of an answer; the largest expected is one line a message of a batch
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 _AIOHTTP_NEVER_LEFT = (
     aiohttp.ClientConnectorError,  # refused, unreachable, no such host, wrong certificate
@@ -64,11 +61,14 @@ class Caller:
         self._transport = transport
         self._concurrency = concurrency
         self._authorising = asyncio.Lock()
+        # Told once: asking a protocol whether an object fits it costs more than a commit of the ledger.
+        self._http = provider if isinstance(provider, HttpProvider) else None
+        self._token = provider if isinstance(provider, Authorising) else None
         self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
 
     async def __aenter__(self) -> Caller:
-        if self._transport is None and isinstance(self._provider, HttpProvider):
-            self._transport = network(self._provider, concurrency=self._concurrency, http2=self._provider.http2)
+        if self._transport is None and self._http is not None:
+            self._transport = network(self._http, concurrency=self._concurrency, http2=self._http.http2)
         return self
 
     async def __aexit__(
@@ -99,10 +99,11 @@ class Caller:
                 async with asyncio.timeout(self._timeout * max(1, len(batch))):
                     outcomes = await self._provider.deliver(batch)
             else:
-                assert isinstance(self._provider, HttpProvider)
-                await self._authorise()
+                assert self._http is not None
+                if self._token is not None:
+                    await self._authorise(self._token)
                 response = await self._exchange(request)
-                outcomes = self._provider.outcomes(batch, response)
+                outcomes = self._http.outcomes(batch, response)
         except ConfigurationError:
             raise
         except ForbiddenHostError as error:
@@ -122,14 +123,12 @@ class Caller:
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         """One request, one whole answer; redirects are not followed."""
         assert self._transport is not None
-        request.headers.setdefault("user-agent", _AGENT)
-        request.headers.setdefault("accept-encoding", "gzip")
         request.extensions = self._extensions
         try:
             async with asyncio.timeout(2 * self._timeout):  # an answer that trickles in is not waited for without end
                 response = await self._transport.handle_async_request(request)
                 try:
-                    return await _whole(response, request)
+                    return await whole(response, request)
                 finally:
                     await response.aclose()
         except Exception as error:
@@ -159,52 +158,17 @@ class Caller:
             hint="allow_private = true lets it be an inner one",
         ) from error
 
-    async def _authorise(self) -> None:
-        if not isinstance(self._provider, Authorising):
-            return
+    async def _authorise(self, provider: Authorising) -> None:
         async with self._authorising:
             now = datetime.now(UTC)
-            request = self._provider.authorisation(now)
+            request = provider.authorisation(now)
             if request is None:
                 return
             try:
                 response = await self._exchange(request)
             except Exception as error:  # whatever it was, the message itself has not left
                 raise ChannelError(f"no token: {_said(error)}", where=request.url.host) from error
-            self._provider.authorised(response, now)
-
-
-async def _whole(response: httpx.Response, request: httpx.Request) -> httpx.Response:
-    """The whole answer, up to a size: a provider gone astray must not fill the memory."""
-    body = bytearray()
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
-    async for chunk in stream:
-        body += chunk
-        if len(body) > _LARGEST:
-            raise httpx.ReadError("the answer is too large")
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        body = bytearray(_unpacked(bytes(body), encoding))
-    headers = [pair for pair in response.headers.raw if pair[0].lower() not in (b"content-encoding", b"content-length")]
-    return httpx.Response(
-        response.status_code,
-        headers=headers,
-        content=bytes(body),
-        request=request,
-        extensions={k: v for k, v in response.extensions.items() if k in ("http_version", "reason_phrase")},
-    )
-
-
-def _unpacked(body: bytes, encoding: str) -> bytes:
-    """Unpack gzip or deflate up to the size an answer may have; another packing was not asked for."""
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise httpx.DecodingError(f"the answer is packed as {encoding[:20]}")
-    unpacker = zlib.decompressobj(wbits=47 if encoding != "deflate" else zlib.MAX_WBITS)
-    plain = unpacker.decompress(body, _LARGEST)
-    if unpacker.unconsumed_tail:
-        raise httpx.DecodingError("the answer is too large when unpacked")
-    return plain
+            provider.authorised(response, now)
 
 
 def _host(address: str) -> str | None:
