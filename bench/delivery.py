@@ -1,7 +1,7 @@
 """How fast a run is sent, against the same client alone: ``python bench/delivery.py [messages] [seconds]``.
 
-The provider is a process of its own on this machine, which answers after so many seconds. "Alone" is the client with
-requests made beforehand, no ledger, no receipts; "engage" is all of it: rendering, ledger, receipts in the lake.
+The provider is a process of its own on this machine, which answers after so many seconds. "Alone" is the client
+with what it needs, rendering and requests, but no ledger and no receipts; "engage" is all of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from engage.workspace.deliveries import open_ledger, run_provider
 
 
 def alone(workspace: engage.Workspace, messages: int, concurrency: int) -> float:
-    """Messages a second of the client alone, its requests made beforehand."""
+    """Messages a second of the client alone."""
     run = read_run(workspace.settings, RUN)
     provider = run_provider(workspace, "webhook", None)
     assert isinstance(provider, HttpProvider)
@@ -37,14 +37,13 @@ def alone(workspace: engage.Workspace, messages: int, concurrency: int) -> float
     rows = Slice.read(run, recipients, 0, messages)
     recipients.close()
     renderers = {"a": make_renderer("webhook", run.content["a"])}
-    everyone = [rows.message(seq, renderers) for seq in range(messages)]
     size = provider.batch_size
-    batches = [everyone[n : n + size] for n in range(0, messages, size)]
-    requests = iter([(batch, provider.request(batch)) for batch in batches])
+    batches = iter([range(n, min(n + size, messages)) for n in range(0, messages, size)])
 
     async def work(caller: Caller) -> None:
-        for batch, request in requests:
-            await caller(batch, request)
+        for seqs in batches:
+            batch = [rows.message(seq, renderers) for seq in seqs]
+            await caller(batch, provider.request(batch))
 
     async def main() -> float:
         async with Caller(provider, concurrency=concurrency, timeout=30) as caller:

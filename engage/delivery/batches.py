@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 from engage.delivery.database import Database
-from engage.delivery.records import Changes, Claim, Entry
+from engage.delivery.records import Changes, Claim, Entry, Intent, Result
 from engage.errors import EngageError
 
 __all__ = ["Batches"]
+
+_FEW = 16  # rows below which a statement a row costs less than one for all
+_but_number: Callable[[Intent | Result], tuple[Any, ...]] = itemgetter(slice(1, None))
 
 
 class Batches:
@@ -86,21 +92,13 @@ class Batches:
                     lost.add(claim)
                     continue
                 run = claim.run
-                self._db.change_many(
-                    "insert into message (run, seq, request, attempt, maybe, provider, body, first_at, state) "
-                    "values (?, ?, ?, ?, ?, ?, ?, ?, 'sending')",
-                    [(run, *intent) for intent in change.first],
-                )
+                self._intend(run, change.first)
                 again = self._db.change_many(
                     "update message set request = ?, attempt = ?, maybe = ?, provider = ?, body = ?, first_at = ?, "
                     "state = 'sending', landed = 0 where run = ? and seq = ? and state = 'retry'",
                     [(*intent[1:], run, intent.seq) for intent in change.again],
                 )
-                results = self._db.change_many(
-                    "update message set state = ?, maybe = ?, not_before = ?, at = ?, provider_id = ?, reason = ?, "
-                    "detail = ?, suppress = ?, landed = 0 where run = ? and seq = ? and state in ('sending', 'retry')",
-                    [(*result[1:9], run, result.seq) for result in change.results],
-                )
+                results = self._record(run, change.results)
                 if again != len(change.again) or results != len(change.results):
                     raise EngageError("the ledger's rows are not in the state they were left in", where=f"run {run}")
                 self._db.change_many(
@@ -111,6 +109,35 @@ class Batches:
             keys = {claim.run for claim in changes}
             states = [self._db.execute("select state from run where id = ?", (key,))[0][0] for key in keys]
         return lost, states[0] if states else ""
+
+    def _intend(self, run: int, intents: Sequence[Intent]) -> None:
+        """Enter first attempts; those of one request, which differ only in their number, by one statement."""
+        columns = "(run, seq, request, attempt, maybe, provider, body, first_at, state)"
+        single: list[tuple[object, ...]] = []
+        for same, group in groupby(intents, key=_but_number):
+            seqs = [intent.seq for intent in group]
+            if len(seqs) < _FEW:
+                single += [(run, seq, *same) for seq in seqs]
+            else:
+                many = f"select ?, value, ?, ?, ?, ?, ?, ?, 'sending' from {self._db.numbers}"
+                self._db.change(f"insert into message {columns} {many}", (run, *same, json.dumps(seqs)))
+        self._db.change_many(f"insert into message {columns} values (?, ?, ?, ?, ?, ?, ?, ?, 'sending')", single)
+
+    def _record(self, run: int, results: Sequence[Result]) -> int:
+        """Enter what became of attempts; equal results by one statement. Returns how many rows that changed."""
+        change = (
+            "update message set state = ?, maybe = ?, not_before = ?, at = ?, provider_id = ?, reason = ?, detail = ?, "
+            "suppress = ?, landed = 0 where run = ? and state in ('sending', 'retry') and seq"
+        )
+        changed, single = 0, []
+        for same, group in groupby(results, key=_but_number):
+            seqs = [result.seq for result in group]
+            if len(seqs) < _FEW:
+                single += [(*same[:8], run, seq) for seq in seqs]
+            else:
+                params = (*same[:8], run, json.dumps(seqs))
+                changed += self._db.change(f"{change} in (select value from {self._db.numbers})", params)
+        return changed + self._db.change_many(f"{change} = ?", single)
 
     def _holds(self, owner: str, claim: Claim, lease_until: float | None = None) -> bool:
         """Fence: true when the owner still holds the batch, whose row is then locked until the transaction's end."""

@@ -80,10 +80,10 @@ class Held:
         later: Groups to be tried again: a heap by the time from which they may be.
         changes: What the next commit writes.
         retries: Groups to be tried again once that is written, and from when.
-        endings: What the ledger knows and the lake does not.
-        prepared: Requests made ready that have not been admitted.
-        in_flight: Requests whose answer is awaited.
+        endings: How messages ended since the batch was claimed.
+        landed: How many of those are in the lake.
         checked_at: When suppression was looked up, in monotonic seconds.
+        renewed_at: When the ledger was last written, in seconds since 1970.
         lost: Another sender took the batch.
     """
 
@@ -95,9 +95,9 @@ class Held:
     changes: Changes = field(default_factory=Changes)
     retries: list[tuple[float, Group]] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
-    prepared: int = 0
-    in_flight: int = 0
-    checked_at: float = 0.0
+    landed: int = 0
+    checked_at: float = float("-inf")
+    renewed_at: float = 0.0
     lost: bool = False
 
     @classmethod
@@ -184,14 +184,9 @@ class Held:
         )
 
     @property
-    def quiet(self) -> bool:
-        """Nothing is about to leave, awaits an answer or awaits a commit."""
-        return not (self.prepared or self.in_flight or self.changes.results or self.changes.direct)
-
-    @property
     def attempted(self) -> bool:
         """Every message has a row in the ledger, or had one."""
-        return not (self.todo or self.postponed or self.prepared)
+        return not (self.todo or self.postponed)
 
     def next_due(self, *, moving: bool) -> float | None:
         """When something is to be done again, in seconds since 1970.

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+from engage.errors import ConfigurationError
 
 __all__ = ["Gate", "Limits", "backoff"]
+
+_WHERE = "[tool.engage.delivery]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Limits:
         lease: Seconds until another sender may take what this one holds and does not renew.
         land_every: Seconds between landings of receipts.
         grace: Seconds a stop waits for answers under way.
+        recheck: Seconds after which suppression is looked up again.
+        turn: Seconds after which the run is left for others to have their turn; None for never.
     """
 
     concurrency: int = 32
@@ -41,6 +49,31 @@ class Limits:
     lease: float = 60.0
     land_every: float = 5.0
     grace: float = 30.0
+    recheck: float = 60.0
+    turn: float | None = None
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any], **defaults: float) -> Limits:
+        """Take limits from settings.
+
+        Args:
+            options: The ``[tool.engage.delivery]`` table.
+            defaults: What holds where it says nothing.
+
+        Raises:
+            ConfigurationError: There is no such limit, or it is not a number above 0.
+        """
+        names = {one.name for one in fields(cls)}
+        for name, value in options.items():
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(names))}"
+                raise ConfigurationError(f"there is no limit {name!r}", where=_WHERE, hint=hint)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                raise ConfigurationError(f"{name} is not a number above 0", where=_WHERE)
+            if name in ("concurrency", "attempts", "breaker") and not isinstance(value, int):
+                raise ConfigurationError(f"{name} is not a whole number", where=_WHERE)
+        return cls(**{**defaults, **options})
 
 
 def backoff(attempt: int, *, base: float, cap: float, chance: random.Random) -> float:
@@ -87,6 +120,12 @@ class Gate:
         self._failures = self._trips = 0
         self._down_since: float | None = None
         self._probing = False
+
+    def take_over(self, earlier: Gate) -> None:
+        """Go on where an earlier sender to the same provider left off: closed for as long, and as wary."""
+        self._closed_until = earlier._closed_until
+        self._failures, self._trips = earlier._failures, earlier._trips
+        self._down_since = self._clock() if earlier._down_since is not None else None
 
     @property
     def down_for(self) -> float:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -73,7 +74,7 @@ def ending_rows(run: Run, recipients: pa.Table, endings: Sequence[Ending], *, re
         received_at=received_at,
         provider=[ending.provider or None for ending in endings],
         reason=[ending.reason for ending in endings],
-        properties=[_properties(ending) for ending in endings],
+        properties=[_properties(ending.provider_id, ending.detail) for ending in endings],
     )
 
 
@@ -218,7 +219,8 @@ def _rows(
     return pa.table([columns[name] for name in _SCHEMA.names], names=_SCHEMA.names).cast(_SCHEMA)
 
 
-def _properties(ending: Ending) -> str | None:
-    told = {"provider_id": ending.provider_id, "detail": ending.detail}
+@lru_cache(maxsize=1024)
+def _properties(provider_id: str | None, detail: str | None) -> str | None:
+    told = {"provider_id": provider_id, "detail": detail}
     kept = {name: value for name, value in told.items() if value}
     return json.dumps(kept, ensure_ascii=False) if kept else None

@@ -19,6 +19,8 @@ from engage.lake.runs import Run
 
 __all__ = ["MakeRenderer", "Recipients", "Rendering", "Slice"]
 
+_decode = json.JSONDecoder().raw_decode  # what planning wrote has no space around it
+
 
 class Rendering(Protocol):
     """What turns a person's context into a message's fields."""
@@ -137,7 +139,7 @@ class Slice:
             ContentError: It cannot be rendered for this person.
         """
         n = seq - self.lo
-        context = json.loads(self.contexts[n] or "{}")
+        context = _decode(self.contexts[n] or "{}")[0]
         return Message(
             message_id=self.message_ids[n],
             user_id=self.user_ids[n],

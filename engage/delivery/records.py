@@ -171,3 +171,8 @@ class Changes:
     again: list[Intent] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     direct: list[Result] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """There is nothing to write."""
+        return not (self.first or self.again or self.results or self.direct)

@@ -45,6 +45,14 @@ class Judge:
         self._provider, self._gate, self._limits = provider, gate, limits
         self._chance, self._now, self._wall = chance, now, wall
         self._limited = 0
+        self._failing: set[int] = set()
+        self.note = ""
+        """The last answer that was not one of success, in a few words."""
+
+    @property
+    def one_alone(self) -> bool:
+        """Since the last success no more than one request failed: it may be that message, not the provider."""
+        return len(self._failing) == 1
 
     def keyed(self, first_at: float) -> bool:
         """Whether the provider still knows the key of a request first made then, in seconds since 1970."""
@@ -54,7 +62,11 @@ class Judge:
     def settle(self, job: Job, outcomes: Sequence[Outcome]) -> None:
         """Record what an answer means; messages to be tried again are kept for later."""
         statuses = {outcome.status for outcome in outcomes}
-        self._learn(statuses)
+        if self._learn(statuses):
+            self._failing.clear()
+        else:
+            self._failing.add(job.seqs[0])
+            self.note = next((outcome.detail[:120] for outcome in outcomes if outcome.detail), "")
         whole = len(outcomes) == 1 or statuses == {OutcomeStatus.UNKNOWN}
         keyed = self.keyed(job.first_at)
         exhausted = job.attempt >= self._limits.attempts
@@ -72,6 +84,7 @@ class Judge:
     def unreachable(self, job: Job) -> None:
         """Record that a request never left; that does not count as an attempt."""
         self._gate.failed()
+        self._failing.update((job.seqs[0], -1))
         again = Group(tuple(job.seqs), job.attempt - 1, job.maybe, job.body, job.first_at)
         wait = backoff(1, base=self._limits.backoff_base, cap=self._limits.backoff_cap, chance=self._chance)
         self._retry(job.held, again, self._wall() + wait, [None] * len(job.seqs))
@@ -94,13 +107,16 @@ class Judge:
         held.changes.results += [Result(seq, "in_doubt", 1, at=self._now(), detail=detail) for seq in group.seqs]
         return True
 
-    def _learn(self, statuses: set[OutcomeStatus]) -> None:
-        if statuses & _WORKING:
+    def _learn(self, statuses: set[OutcomeStatus]) -> bool:
+        """Tell the gate; True when the answer shows the provider at work."""
+        working = bool(statuses & _WORKING)
+        if working:
             self._gate.succeeded()
         else:
             self._gate.failed()
         if OutcomeStatus.SENT in statuses:
             self._limited = 0
+        return working
 
     def _finish(self, job: Job, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict]) -> None:
         held, name, at = job.held, self._provider.name, self._now()

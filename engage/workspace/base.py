@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 
+from engage.delivery.pacing import Gate
 from engage.lake.landing import Lake
 from engage.query.engine import Engine, moment
 from engage.settings import Settings
@@ -25,6 +27,10 @@ class Base:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.stop: threading.Event | None = None
+        """Set by a worker, so that what is being sent stops when it is told to stop."""
+        self.gates: dict[str, Gate] = {}
+        """How each provider last wanted to be asked."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r})"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 
@@ -63,7 +63,8 @@ def deliver_run(workspace: Base, run: Run, *, now: datetime | None = None, repor
         ChannelError: The provider cannot be reached; send again later.
     """
     chosen = run_provider(workspace, run.channel, run.provider)
-    pace: Mapping[str, Any] = workspace.settings.options.get("delivery", {})
+    short = {"patience": 2.0, "turn": 20.0} if workspace.stop is not None else {}  # a worker has others to see to
+    limits = Limits.read(workspace.settings.options.get("delivery", {}), unreachable=3.0, **short)
 
     def send(told: Report | None) -> Summary:
         with closing(open_ledger(workspace)) as ledger:
@@ -74,9 +75,11 @@ def deliver_run(workspace: Base, run: Run, *, now: datetime | None = None, repor
                 provider=chosen,
                 make_renderer=make_renderer,
                 now=now,
-                limits=Limits(**{"unreachable": 3.0, **pace}),
+                limits=limits,
                 suppressed=_suppressed(workspace, run) if now is None else None,
                 report=told,
+                stop=workspace.stop,
+                gates=workspace.gates,
             )
 
     return beside_loop(send, report)

@@ -1,0 +1,365 @@
+"""The sliding window: admit, then intend, then send, so that a kill leaves nothing untold.
+
+One loop decides and writes to the ledger; requests are tasks; receipts land in a thread. What a kill leaves in doubt is
+at most what was admitted: `concurrency` requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from engage.channels.provider import HttpProvider, Provider
+from engage.delivery.held import Held, Job
+from engage.delivery.ledger import Ledger
+from engage.delivery.meter import Meter
+from engage.delivery.pacing import Gate, Limits
+from engage.delivery.prepare import Preparer
+from engage.delivery.receipts import land_endings, tally
+from engage.delivery.recipients import Recipients, Slice
+from engage.delivery.records import Changes, Result, RunRecord
+from engage.delivery.settle import Judge
+from engage.delivery.transport import Caller
+from engage.errors import ChannelError, ConfigurationError
+from engage.lake.landing import Lake
+from engage.lake.runs import Run
+from engage.vocabulary import OutcomeStatus, PermanentReason
+
+__all__ = ["Suppressed", "Window"]
+
+Suppressed = Callable[[Sequence[str]], Collection[str]]
+"""Which of these users must not be written to any more, asked just before sending."""
+
+_LAND = 20_000  # endings that land before their time
+_LOOK = 0.25  # seconds between looks at the clock, the progress and the run's state
+
+
+@dataclass(slots=True)
+class Window:
+    """One process sending one run.
+
+    Args:
+        run: The run.
+        record: The ledger's record of it.
+        lake: Where receipts go.
+        ledger: What is in flight.
+        recipients: Who is to be sent something.
+        provider: Who sends.
+        preparer: Makes its requests ready.
+        gate: Its entrance.
+        judge: Settles its answers.
+        limits: How hard to press and how long to wait.
+        meter: Told what has ended.
+        now: The send's clock, in microseconds since 1970.
+        moving: That clock goes forward by itself.
+        suppressed: The last look at suppression.
+        stop: Once set, nothing more leaves; what is under way is waited for.
+    """
+
+    run: Run
+    record: RunRecord
+    lake: Lake
+    ledger: Ledger
+    recipients: Recipients
+    provider: Provider
+    preparer: Preparer
+    gate: Gate
+    judge: Judge
+    limits: Limits
+    meter: Meter
+    now: Callable[[], int]
+    moving: bool
+    suppressed: Suppressed | None
+    stop: threading.Event
+    error: Exception | None = None
+    owner: str = ""
+    _concurrency: int = 1
+    _tasks: set[asyncio.Task[None]] | None = None
+    _answered: asyncio.Event | None = None
+    _landing: asyncio.Task[None] | None = None
+    _until: float = float("inf")
+    _landed_at: float = 0.0
+    _stopped_at: float = 0.0
+    _state: str = "running"
+
+    async def send(self) -> None:
+        """Claim batch after batch until none is left that is due, or it is time to stop.
+
+        What stopped it is left in `error`; all that was known by then has been recorded.
+        """
+        self.owner = f"{self.provider.name}-{uuid.uuid4().hex}"
+        # What delivers by itself has one connection; what speaks HTTP has as many as are allowed.
+        self._concurrency = self.limits.concurrency if isinstance(self.provider, HttpProvider) else 1
+        self._tasks, self._answered, self._state = set(), asyncio.Event(), self.record.state
+        self._until = time.monotonic() + (self.limits.turn or float("inf"))
+        self._landed_at = time.monotonic()
+        self.ledger.batches.vouch(self.owner)
+        try:
+            async with Caller(self.provider, concurrency=self._concurrency, timeout=self.limits.timeout) as caller:
+                while self._goes_on():
+                    held = self._claim()
+                    if held is not None:
+                        await self._work(held, caller)
+                    elif not await self._idle():
+                        break
+        finally:
+            self.meter.tell(last=True)
+
+    def _clock(self) -> float:
+        """The send's clock in seconds: what is due is due by it, also when a send of the past is played again."""
+        return self.now() / 1e6
+
+    def _goes_on(self) -> bool:
+        if self.error is None and self.gate.down_for > self.limits.unreachable and not self.judge.one_alone:
+            self.error = ChannelError(
+                f"{self.provider.name} has not answered as it should for {self.gate.down_for:.0f} s"
+                + (f" ({self.judge.note})" if self.judge.note else ""),
+                where=self.run.run_id,
+                hint="what was not sent is kept: send the run again when it does",
+            )
+        going = self.error is None and not self.stop.is_set() and self._state in ("running", "stopping")
+        return going and time.monotonic() < self._until and self.gate.wait() <= self.limits.patience
+
+    def _called_off(self) -> str | None:
+        """Why nothing more of the run is to leave, if so."""
+        if self._state == "stopping":
+            return "stopped"
+        if self.run.end_at is not None and self._clock() >= self.run.end_at.timestamp():
+            return str(PermanentReason.EXPIRED)
+        return None
+
+    def _claim(self) -> Held | None:
+        batches, at = self.ledger.batches, self._clock()
+        claim = batches.claim(
+            self.record.key,
+            self.owner,
+            now=time.time(),
+            due=float("inf") if self._called_off() else at,
+            lease=self.limits.lease,
+        )
+        if claim is None:
+            return None
+        rows = Slice.read(self.run, self.recipients, claim.lo, claim.hi)
+        held, cut_off = Held.take_up(claim, rows, batches.entries(claim), now=self.now())
+        for group in cut_off:
+            self.judge.cut_off(held, group)
+        return held
+
+    async def _idle(self) -> bool:
+        """Wait for a batch that is not due yet; False when that takes too long."""
+        due = self.ledger.next_due(self.record.key)
+        if due is None or due - self._clock() > self.limits.patience:
+            return False
+        await asyncio.sleep(min(_LOOK, max(0.02, due - self._clock())))
+        self._look()
+        return True
+
+    def _look(self) -> None:
+        """Learn the run's state when nothing is written."""
+        record = self.ledger.run(self.run.run_id)
+        self._state = record.state if record is not None else "stopped"
+
+    def _leave_out(self, held: Held) -> None:
+        """Let go of people who were suppressed since the run was planned."""
+        held.checked_at = time.monotonic()
+        if not self.suppressed or not held.todo:
+            return
+        users = {held.rows.user_ids[seq - held.rows.lo]: seq for seq in held.todo}
+        gone = {users[user] for user in self.suppressed(list(users))}
+        if gone:
+            left = [seq for seq in held.todo if seq not in gone]
+            held.todo.clear()
+            held.todo.extend(left)
+            at = self.now()
+            held.changes.direct += [Result(seq, "failed", at=at, reason="unsubscribed") for seq in sorted(gone)]
+
+    async def _work(self, held: Held, caller: Caller) -> None:
+        """Send a batch: every turn records what was answered and what is about to leave in one commit."""
+        assert self._tasks is not None
+        assert self._answered is not None
+        try:
+            while True:
+                going = self._goes_on()
+                if going and (reason := self._called_off()):
+                    self._end_all(held, reason)
+                admitted = self._admit(held) if going else []
+                self._commit(held)
+                if held.lost:
+                    return
+                for job in admitted:
+                    task = asyncio.create_task(self._ask(caller, job))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                self._land_when_due(held)
+                self._tell()
+                if held.changes.results or held.changes.direct:
+                    await asyncio.sleep(0)
+                elif self._tasks:
+                    if self._out_of_grace():
+                        break
+                    await self._wait()
+                elif (wait := self._pause(held)) is not None:
+                    await asyncio.sleep(wait)
+                else:
+                    break
+            await self._give_back(held)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            landing = [self._landing] if self._landing is not None else []
+            await asyncio.gather(*self._tasks, *landing, return_exceptions=True)
+            self._tasks.clear()
+            self._landing = None
+
+    def _admit(self, held: Held) -> list[Job]:
+        """Take what may leave now: no more requests under way than `concurrency`, no faster than the rate."""
+        assert self._tasks is not None
+        admitted: list[Job] = []
+        held.wake(self.now())
+        if time.monotonic() - held.checked_at > self.limits.recheck:
+            self._leave_out(held)
+        free, wall = self._concurrency - len(self._tasks), time.time()
+        while len(admitted) < free and self.gate.wait() == 0.0:
+            group = held.next_again(wall)
+            if group is not None:
+                if self.judge.stale(held, group):
+                    continue
+                jobs = self.preparer.again(held, group)
+            elif held.todo:
+                jobs = self.preparer.fresh(held)
+            else:
+                break
+            for job in jobs:
+                job.first_at = job.first_at or wall
+                self.gate.admit(len(job.seqs))
+                (held.changes.first if job.fresh else held.changes.again).extend(job.intents(self.provider.name))
+            admitted += jobs
+        return admitted
+
+    def _commit(self, held: Held) -> None:
+        """Make results and intents durable, and renew the lease; only then do admitted requests leave."""
+        changes, held.changes = held.changes, Changes()
+        wall = time.time()
+        if changes.empty and wall < held.renewed_at + min(_LOOK, self.limits.lease / 4):
+            held.changes = changes
+            return
+        held.renewed_at = wall
+        lost, self._state = self.ledger.batches.commit(
+            self.owner, {held.claim: changes}, lease_until=wall + self.limits.lease
+        )
+        if lost:
+            held.lost = True
+            return
+        ended = [result for result in (*changes.results, *changes.direct) if result.state != "retry"]
+        held.endings += [held.ending(result) for result in ended]
+        self.meter.count(ended)
+        for not_before, group in held.retries:
+            held.try_later(group, not_before)
+        held.retries = []
+
+    async def _ask(self, caller: Caller, job: Job) -> None:
+        """One request and its answer."""
+        assert self._answered is not None
+        try:
+            outcomes = await caller(job.messages, job.request)
+        except ChannelError as error:
+            self.judge.note = str(error)
+            self.judge.unreachable(job)
+        except ConfigurationError as error:
+            self.judge.unreachable(job)
+            self.error = self.error or error
+        except Exception as error:  # ours: the run stops, and what was asked is in doubt for whoever goes on
+            self.error = self.error or error
+        else:
+            self.judge.settle(job, outcomes)
+            for outcome in outcomes:
+                if outcome.status is OutcomeStatus.CONFIG_ERROR:
+                    self.error = self.error or ConfigurationError(
+                        f"{self.provider.name} refuses the key, sender or account ({outcome.detail})",
+                        where=f"[tool.engage.channels.{self.run.channel}]",
+                        hint="mend it and send again; nobody was left out",
+                    )
+                    break
+        finally:
+            self._answered.set()
+
+    async def _wait(self) -> None:
+        """Wait for an answer, or a moment."""
+        assert self._answered is not None
+        look = asyncio.get_running_loop().call_later(_LOOK, self._answered.set)
+        await self._answered.wait()
+        look.cancel()
+        self._answered.clear()
+
+    def _out_of_grace(self) -> bool:
+        """Whether answers were waited for long enough after the stop; they are in doubt for whoever goes on."""
+        if not self.stop.is_set():
+            return False
+        self._stopped_at = self._stopped_at or time.monotonic()
+        return time.monotonic() - self._stopped_at > self.limits.grace
+
+    def _pause(self, held: Held) -> float | None:
+        """Seconds until something of the batch can be done; None when it is to be given back."""
+        if not self._goes_on():
+            return None
+        if held.todo:
+            return max(0.01, min(_LOOK, self.gate.wait()))
+        due = held.next_due(moving=self.moving)
+        if due is None or due - self._clock() > self.limits.patience:
+            return None
+        return max(0.01, min(_LOOK, max(due - self._clock(), self.gate.wait())))
+
+    def _end_all(self, held: Held, reason: str) -> None:
+        """End whatever has not left, without an attempt."""
+        at = self.now()
+        fresh, groups = held.everything()
+        held.changes.direct += [Result(seq, "failed", at=at, reason=reason) for seq in fresh]
+        for group in groups:
+            state, why = ("in_doubt", None) if group.maybe else ("failed", reason)
+            held.changes.results += [Result(seq, state, int(group.maybe), at=at, reason=why) for seq in group.seqs]
+
+    def _land_when_due(self, held: Held) -> None:
+        """Begin to land receipts beside the sending, when there are many or the last landing is long ago."""
+        if self._landing is not None:
+            if not self._landing.done():
+                return
+            self._landing.result()
+            self._landing = None
+        waiting = len(held.endings) - held.landed
+        if waiting >= _LAND or (waiting and time.monotonic() - self._landed_at > self.limits.land_every):
+            self._landing = asyncio.create_task(self._land(held))
+
+    async def _land(self, held: Held) -> None:
+        """Receipts into the lake; the ledger keeps its rows until the batch is given back: harmless twice."""
+        upto = len(held.endings)
+        part = held.endings[held.landed : upto]
+        if part:
+            parts = [(held.rows.table, part)]
+            await asyncio.to_thread(land_endings, self.lake, self.run, parts, received_at=datetime.now(UTC))
+            held.landed = upto
+        self._landed_at = time.monotonic()
+
+    async def _give_back(self, held: Held) -> None:
+        """Land what is left, then let the rows go out of the ledger: in that order, and harmless to repeat."""
+        if self._landing is not None:
+            await self._landing
+            self._landing = None
+        await self._land(held)
+        due = 0.0 if held.todo else held.next_due(moving=True) or 0.0
+        self.ledger.batches.landed(
+            self.owner,
+            held.claim,
+            seqs=None,
+            outcomes=tally(held.endings),
+            attempted=held.attempted,
+            give_back=due,
+        )
+
+    def _tell(self) -> None:
+        wait = self.gate.wait()
+        self.meter.tell(f"waiting {wait:.0f} s for {self.provider.name}" if wait > 1 else "")
