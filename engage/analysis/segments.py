@@ -15,7 +15,7 @@ from engage.query.check import require_reproducible
 from engage.query.engine import Engine
 from engage.query.files import SqlFile, read_sql
 
-__all__ = ["Segment", "find_segment", "list_segments", "segment_file"]
+__all__ = ["Segment", "draft_segment", "find_segment", "list_segments", "segment_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,20 @@ class Segment:
         """The SQL's whole result, with whatever columns it has beside ``user_id``."""
         return self._frame("{}")
 
-    def _frame(self, around: str) -> pl.DataFrame:
+    def ask(self, around: str) -> pl.DataFrame:
+        """Run a select over the people in it.
+
+        Args:
+            around: SQL over the relation ``people``: one row a user, ``user_id`` as text, never null.
+        """
+        people = "with people as materialized (\nselect distinct user_id::varchar as user_id from (\n{}\n)\n"
+        return self._frame(f"{people}where user_id is not null\n)\n", around)
+
+    def _frame(self, around: str, after: str = "") -> pl.DataFrame:
         require_reproducible(self.file.text, self.file.path)
         body = self.file.text.rstrip().rstrip(";")
         try:
-            return self.engine.frame(around.format(body), self.params or None, as_of=self.as_of)
+            return self.engine.frame(around.format(body) + after, self.params or None, as_of=self.as_of)
         except QueryError as error:
             where = f"{self.file.path}" + (f": {error.where}" if error.where else "")
             raise type(error)(error.what, where=where, hint=error.hint) from error
@@ -130,6 +139,20 @@ def find_segment(
             f"parameter ${missing[0]} has no value", where=str(file.path), hint=f"add -- params: {missing[0]}=…"
         )
     return Segment(engine, file, {key: values[key] for key in names}, as_of)
+
+
+def draft_segment(
+    engine: Engine, sql: str, *, as_of: datetime | None = None, params: Mapping[str, object] | None = None
+) -> Segment:
+    """A select of ``user_id`` that is not kept as a file, as a segment.
+
+    Args:
+        engine: What answers.
+        sql: The select.
+        as_of: Who is in it then; None for now.
+        params: A value for each of its ``$name`` parameters.
+    """
+    return Segment(engine, SqlFile(Path("draft.sql"), "", "user_id", sql), dict(params or {}), as_of)
 
 
 def list_segments(engine: Engine) -> list[SqlFile]:

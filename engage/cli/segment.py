@@ -43,8 +43,21 @@ def list_(context: click.Context, format_: str) -> None:
 @param_option
 @click.pass_context
 def count(context: click.Context, name: str, as_of: str | None, params: tuple[str, ...]) -> None:
-    """How many users are in segment NAME."""
-    say(f"{opened(context).segment(name, as_of=as_of, **parsed_params(params)).count():,}")
+    """How many users are in segment NAME, and how many of them can be reached on each channel."""
+    table = opened(context).reach(name, as_of=as_of, **parsed_params(params))
+    say(f"{table['users'][0]:,}")
+    say("reachable: " + ", ".join(f"{channel} {n:,}" for channel, n in table.select("channel", "reachable").rows()))
+
+
+@segment.command()
+@click.argument("name")
+@as_of_option
+@param_option
+@format_option
+@click.pass_context
+def reach(context: click.Context, name: str, as_of: str | None, params: tuple[str, ...], format_: str) -> None:
+    """How many users of segment NAME can be reached on each channel: opted in, live address, not suppressed."""
+    show(opened(context).reach(name, as_of=as_of, **parsed_params(params)), format_, percent=["rate"])
 
 
 @segment.command("show")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
 
+from engage.analysis.reach import reach
 from engage.analysis.segment_builder import segment_sql
 from engage.analysis.segment_conditions import Condition
 from engage.analysis.segment_files import count_draft, sample_draft, save_segment
+from engage.analysis.segments import Segment, draft_segment, find_segment
 from engage.workspace.base import Base, Time
 
 __all__ = ["SegmentFace"]
+
+_NAME = re.compile(r"\w+")
 
 
 class SegmentFace(Base):
@@ -43,6 +48,40 @@ class SegmentFace(Base):
             One row a user; see :func:`engage.analysis.segment_files.sample_draft`.
         """
         return sample_draft(self.engine, sql, size, params, as_of=self.moment(as_of))
+
+    def reach(self, segment: str | Segment, as_of: Time = None, **params: object) -> pl.DataFrame:
+        """How many of a segment's people can be reached on each channel: opted in, live address, not suppressed.
+
+        Args:
+            segment: A segment's name, a segment, or a select of ``user_id``.
+            as_of: As of then; an open segment has its own time and parameters.
+            params: Values in place of its defaults.
+
+        Returns:
+            `channel`, `users`, `reachable`, `rate`: one row a channel; see :func:`engage.analysis.reach.reach`.
+
+        Raises:
+            UnknownSegmentError: There is none of that name.
+            QueryError: The select is wrong or not reproducible.
+        """
+        return reach(self.people(segment, as_of, **params))
+
+    def people(self, segment: str | Segment, as_of: Time = None, **params: object) -> Segment:
+        """Some people, as a segment: by name, by SQL that is not kept, or as they are.
+
+        Args:
+            segment: A segment's name, a segment, or a select of ``user_id``.
+            as_of: As of then; an open segment has its own time and parameters.
+            params: Values in place of its defaults.
+
+        Raises:
+            UnknownSegmentError: There is none of that name.
+        """
+        if isinstance(segment, Segment):
+            return segment
+        if _NAME.fullmatch(segment.strip()):
+            return find_segment(self.engine, segment.strip(), as_of=self.moment(as_of), params=params)
+        return draft_segment(self.engine, segment, as_of=self.moment(as_of), params=params)
 
     def save_segment(self, sql: str, name: str, title: str, *, replace: bool = False) -> Path:
         """Keep a select as ``sql/segments/<name>.sql``.

@@ -33,8 +33,9 @@ def test_the_main_job_from_the_command_line(capsys: pytest.CaptureFixture[str], 
     assert (code, "landed 40 events" in out) == (0, True)
     workspace = engage.Workspace.open(root)
     workspace.land_profiles([{"user_id": f"u{i}", "email": f"u{i}@example.com"} for i in range(20)])
-    assert run(capsys, *here, "segment", "count", "new_customers", "--as-of", "2026-01-06")[1].strip() == "20"
-    assert run(capsys, *here, "segment", "count", "big_spenders", "-p", "amount=30")[1].strip() == "5"
+    counted = run(capsys, *here, "segment", "count", "new_customers", "--as-of", "2026-01-06")[1].splitlines()
+    assert (counted[0], "email 20, " in counted[1], "sms 0, " in counted[1]) == ("20", True, True)
+    assert run(capsys, *here, "segment", "count", "big_spenders", "-p", "amount=30")[1].splitlines()[0] == "5"
     assert "no label" not in run(capsys, *here, "label", "create", "Spring")[1]
     assert run(capsys, *here, "campaign", "label", "onboarding", "Spring", "Onboarding")[0] == 0
     assert (
