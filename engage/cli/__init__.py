@@ -15,6 +15,7 @@ from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
 from engage.cli.segment import segment
 from engage.cli.suppression import suppression
+from engage.cli.worker import worker
 from engage.errors import ConfigurationError, EngageError
 
 __all__ = ["main"]
@@ -46,6 +47,7 @@ for command in (
     label,
     campaign,
     delivery,
+    worker,
     suppression,
     retention,
     lift,

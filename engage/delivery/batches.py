@@ -65,6 +65,25 @@ class Batches:
         number, lo, hi, epoch, attempted = rows[0]
         return Claim(run, number, lo, hi, epoch, bool(attempted))
 
+    def waiting(self, run: int, *, due: float, join: bool) -> bool:
+        """Say whether a run has a batch to be taken.
+
+        Args:
+            run: The run's key.
+            due: The send's clock, in seconds since 1970.
+            join: Also when a living sender holds other batches of it.
+        """
+        owners = self._db.execute(
+            "select distinct owner from batch where run = ? and state = 'open' and owner is not null", (run,)
+        )
+        dead = [owner for (owner,) in owners if self._db.is_dead(owner)]
+        if len(dead) < len(owners) and not join:
+            return False
+        free = self._db.execute(
+            "select 1 from batch where run = ? and state = 'open' and owner is null and due <= ? limit 1", (run, due)
+        )
+        return bool(dead or free)
+
     def entries(self, claim: Claim) -> list[Entry]:
         """The rows a claimed batch has, by `seq`."""
         columns = ", ".join(Entry._fields)

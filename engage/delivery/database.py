@@ -204,6 +204,11 @@ class Postgres:
         self.execute("select pg_advisory_unlock(?)", (_key(owner),))
         return True
 
+    def lead(self, name: str) -> bool:
+        """Take a name that one session has at a time; True while this one has it."""
+        held = "select 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() and granted limit 1"
+        return bool(self.execute(held)) or bool(self.execute("select pg_try_advisory_lock(?)", (_key(name),))[0][0])
+
     def close(self) -> None:
         self._connection.close()
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from engage.channels.provider import Provider
 from engage.delivery.ledger import Ledger
@@ -24,6 +25,7 @@ from engage.delivery.window import Suppressed, Window
 from engage.errors import ConfigurationError, PlanError
 from engage.lake.landing import Lake
 from engage.lake.runs import Run, recipients_path
+from engage.logs import log
 
 __all__ = ["deliver", "summarise"]
 
@@ -121,17 +123,22 @@ def deliver(
                 suppressed=suppressed,
                 stop=stopped,
             )
+            log("sending", run=run.run_id, channel=run.channel, provider=provider.name)
+            began = time.monotonic()
             asyncio.run(window.send())
         if gates is not None:
             gates[name] = gate
     finally:
         recipients.close()
     ledger.finish(record.key)
+    summary, seconds = summarise(run, ledger), round(time.monotonic() - began, 3)
+    facts: dict[str, Any] = {"run": run.run_id, "channel": run.channel, "provider": provider.name, "seconds": seconds}
+    log("sent", **facts, state=summary.state, **summary.counts(), error=str(window.error or ""))
     if window.error is not None:
         state = "failed" if isinstance(window.error, ConfigurationError) else "running"
         ledger.set_state(record.key, state, str(window.error), only_from=("running",))
         raise window.error
-    return summarise(run, ledger)
+    return summary
 
 
 @contextmanager

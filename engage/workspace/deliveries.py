@@ -20,7 +20,7 @@ from engage.delivery.ledger import Ledger
 from engage.delivery.pacing import Limits
 from engage.delivery.sender import deliver, summarise
 from engage.delivery.summary import Report, Summary
-from engage.errors import PlanError
+from engage.errors import ConfigurationError, EngageError, PlanError
 from engage.lake.runs import Run, list_runs, read_run
 from engage.workspace.base import Base, Time
 
@@ -115,6 +115,31 @@ class DeliveryFace(Base):
             ChannelError: The provider cannot be reached; send again later.
         """
         return deliver_run(self, read_run(self.settings, run_id), report=report)
+
+    def deliver_due(self, *, report: Report | None = None) -> list[tuple[Summary, str]]:
+        """Go on with every run that began, is not paused, and has something due that nobody is sending.
+
+        Where the ledger is on Postgres, runs that others are sending are joined. A fault of one does not stop the
+        others.
+
+        Returns:
+            What became of each so far, and what went wrong with it, in one line.
+        """
+        shared = str(self.settings.options.get("ledger", "")).startswith("postgres")
+        with closing(open_ledger(self)) as ledger:
+            going = [record for record in ledger.runs() if record.state in ("running", "stopping")]
+            due = [one.run_id for one in going if ledger.batches.waiting(one.key, due=time.time(), join=shared)]
+        done = []
+        for run_id in due:
+            if self.stop is not None and self.stop.is_set():
+                break
+            error = ""
+            try:
+                deliver_run(self, read_run(self.settings, run_id), report=report)
+            except (EngageError, ConfigurationError) as problem:
+                error = str(problem)
+            done.append((self.run(run_id), error))
+        return done
 
     def pause_run(self, run_id: str) -> bool:
         """Let nothing more of a run leave; senders at work stop within one commit.

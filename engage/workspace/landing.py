@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from engage.errors import ImportFileError
+from engage.lake.compaction import Compacted, compact
 from engage.lake.importing import ImportSummary, import_file
 from engage.lake.landing import Landed
 from engage.lake.records import event_rows, profile_rows
@@ -79,6 +80,10 @@ class LandingFace(Base):
         """
         found = self._mapping(mapping) if mapping else None
         return import_file(self.lake, Path(path), found, now=now or datetime.now(UTC), progress=progress)
+
+    def compact(self, *, progress: Callable[[str, int, int | None], None] | None = None) -> Compacted:
+        """Merge the lake's small files; see :func:`engage.lake.compaction.compact`."""
+        return compact(self.lake, progress=progress)
 
     def sample(
         self,

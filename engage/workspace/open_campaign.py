@@ -159,7 +159,8 @@ class OpenCampaign:
         """
         space, name = self.workspace, self.definition.campaign_id
         chosen = self._provider()
-        clock = space.moment(now) or space.moment(as_of)
+        # A tick asks for the audience as of this instant, which is past when it is sent; its clock is the present.
+        clock = space.moment(now) or (space.moment(as_of) if occurrence is None else None)
         if clock and clock < datetime.now(UTC) and not chosen.past:
             raise PlanError(
                 f"{chosen.name} cannot send as of the past", where=name, hint="leave out the time, or use the outbox"

@@ -1,0 +1,149 @@
+"""The worker: what a workspace does by itself, again and again until it is told to stop.
+
+It does a list of duties, each in its turn: campaigns that are due, runs that are unfinished, small files of the lake.
+One worker leads a workspace. Where the ledger is on Postgres more may run: they send what the leader planned, and one
+of them leads when it is gone. Killed at any instant, whoever starts next goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from engage.errors import ConfigurationError, EngageError
+from engage.logs import log
+from engage.workspace import Workspace
+from engage.workspace.leading import Leadership
+
+__all__ = ["DUTIES", "Duty", "work"]
+
+_LONGEST = 300.0  # seconds a duty that fails is left alone at most
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to be done again and again.
+
+    Args:
+        name: What it is called in logs.
+        every: Seconds from its end to its next beginning.
+        do: Does it; returns what went wrong, a line each.
+        shared: Workers that do not lead do it too.
+    """
+
+    name: str
+    every: float
+    do: Callable[[Workspace], Sequence[str]]
+    shared: bool = False
+
+
+def _campaigns(workspace: Workspace) -> list[str]:
+    return [done.error for done in workspace.tick_campaigns() if done.error]
+
+
+def _runs(workspace: Workspace) -> list[str]:
+    return [error for _, error in workspace.deliver_due() if error]
+
+
+def _compaction(workspace: Workspace) -> list[str]:
+    workspace.compact()
+    return []
+
+
+DUTIES: tuple[Duty, ...] = (
+    Duty("campaigns", 5.0, _campaigns),
+    Duty("runs", 5.0, _runs, shared=True),
+    Duty("compaction", 3600.0, _compaction),
+)
+"""What a worker does, in this order."""
+
+
+def work(
+    workspace: Workspace,
+    *,
+    duties: Sequence[Duty] = DUTIES,
+    once: bool = False,
+    stop: threading.Event | None = None,
+) -> None:
+    """Do a workspace's duties until told to stop.
+
+    A duty that goes wrong is logged and left alone for longer each time, up to five minutes; the others go on.
+
+    Args:
+        workspace: The workspace.
+        duties: What to do.
+        once: Do each once, and return.
+        stop: Stops it: what is being sent is brought to an end within a few seconds, receipts landed, and batches
+            given back. By default SIGTERM and SIGINT do that.
+
+    Raises:
+        ConfigurationError: Another worker leads this workspace, and its ledger is a file.
+    """
+    with _stopping(stop) as stopping, Leadership(workspace) as leadership:
+        workspace.stop = stopping
+        log("worker_started", leads=leadership.leads)
+        due = {duty.name: 0.0 for duty in duties}
+        failures = dict.fromkeys(due, 0)
+        try:
+            while not stopping.is_set():
+                for duty in duties:
+                    mine = duty.shared or leadership.leads
+                    if stopping.is_set() or not mine or time.monotonic() < due[duty.name]:
+                        continue
+                    failures[duty.name] = 0 if _done(duty, workspace) else failures[duty.name] + 1
+                    wait = min(_LONGEST, duty.every * 2 ** min(failures[duty.name], 16))
+                    due[duty.name] = time.monotonic() + max(wait, duty.every)
+                if once:
+                    return
+                leadership.seek()
+                stopping.wait(max(0.05, min(1.0, min(due.values()) - time.monotonic())))
+        finally:
+            workspace.stop = None
+            log("worker_stopped")
+
+
+def _done(duty: Duty, workspace: Workspace) -> bool:
+    """Do a duty; True when all went well."""
+    began = time.monotonic()
+    try:
+        errors = duty.do(workspace)
+    except (EngageError, ConfigurationError) as error:
+        errors = [str(error)]
+    except Exception as error:  # a fault of ours must not end the other duties
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else ""
+        errors = [f"{type(error).__name__} at {where}"]
+    seconds = round(time.monotonic() - began, 3)
+    for told in errors:
+        log("duty_failed", level=logging.ERROR, duty=duty.name, error=told, seconds=seconds)
+    return not errors
+
+
+@contextmanager
+def _stopping(stop: threading.Event | None) -> Iterator[threading.Event]:
+    """The event that stops it; SIGTERM and SIGINT set it, a second one does what it always does."""
+    if stop is not None or threading.current_thread() is not threading.main_thread():
+        yield stop or threading.Event()
+        return
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def end(number: int, frame: object) -> None:
+        stop.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
