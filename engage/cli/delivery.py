@@ -107,6 +107,22 @@ def resolve(context: click.Context, run: str, outcome: str, users: tuple[str, ..
 
 
 @delivery.command()
+@click.argument("run")
+@click.option("--pending", is_flag=True, help="Send to those the lake knows nothing of: certainly none had left.")
+@click.pass_context
+def recover(context: click.Context, run: str, pending: bool) -> None:
+    """Enter RUN, whose ledger was lost, anew by what the lake knows; the others are in doubt."""
+    _told(opened(context).recover_run(run, "pending" if pending else "in_doubt"))
+
+
+@delivery.command()
+@click.pass_context
+def metrics(context: click.Context) -> None:
+    """Print counters of all runs as OpenMetrics text."""
+    click.echo(opened(context).metrics(), nl=False)
+
+
+@delivery.command()
 @click.argument("run", required=False)
 @click.option("--every", default=1.0, show_default=True, help="Seconds between looks.")
 @click.pass_context

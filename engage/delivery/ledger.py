@@ -182,6 +182,38 @@ class Ledger:
         total["pending"] = rows - sum(total.values())
         return total
 
+    def totals(self) -> list[tuple[str, str, Counter[str]]]:
+        """Every run's id, state and counts, as :meth:`counts` gives them."""
+        return [(record.run_id, record.state, self.counts(record.key)) for record in self.runs()]
+
+    def forget(self, run_id: str) -> None:
+        """Let go of all that is known of a run."""
+        with self._db.transaction():
+            for (key,) in self._db.execute("select id from run where run_id = ?", (run_id,)):
+                for table in ("message", "batch"):
+                    self._db.change(f"delete from {table} where run = ?", (key,))
+                self._db.change("delete from run where id = ?", (key,))
+
+    def add_latency(self, provider: str, buckets: Mapping[float, tuple[int, float]]) -> None:
+        """Add to how long a provider's answers took.
+
+        Args:
+            provider: Its name.
+            buckets: Answers and their seconds in all, by the upper bound of the bucket.
+        """
+        self._db.change_many(
+            "insert into latency (provider, le, n, seconds) values (?, ?, ?, ?) on conflict (provider, le) "
+            "do update set n = latency.n + excluded.n, seconds = latency.seconds + excluded.seconds",
+            [(provider, le, n, seconds) for le, (n, seconds) in sorted(buckets.items())],
+        )
+
+    def latency(self) -> dict[str, dict[float, tuple[int, float]]]:
+        """Answers and their seconds in all, by provider and upper bound."""
+        found: dict[str, dict[float, tuple[int, float]]] = {}
+        for provider, le, n, seconds in self._db.execute("select provider, le, n, seconds from latency"):
+            found.setdefault(provider, {})[le] = (n, seconds)
+        return found
+
     def in_doubt(self, run: int) -> list[Entry]:
         """The messages in doubt, by `seq`."""
         columns = ", ".join(Entry._fields)

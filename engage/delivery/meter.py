@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from bisect import bisect_left
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 
+from engage.delivery.metrics import BOUNDS
 from engage.delivery.records import Result
 from engage.delivery.summary import Progress, Report
 
@@ -30,10 +32,20 @@ class Meter:
         self._counts = Counter({outcome: n for outcome, n in before.items() if outcome != "pending"})
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), self._counts.total())])
         self._told_at = 0.0
+        self._latency: defaultdict[float, list[float]] = defaultdict(list)
 
     def count(self, results: Iterable[Result]) -> None:
         """Note messages that ended."""
         self._counts.update(f"failed:{r.reason}" if r.state == "failed" else r.state for r in results)
+
+    def answered(self, seconds: float) -> None:
+        """Note how long an answer took."""
+        self._latency[BOUNDS[bisect_left(BOUNDS, seconds)]].append(seconds)
+
+    def take_latency(self) -> dict[float, tuple[int, float]]:
+        """Answers and their seconds in all since this was last asked, by the upper bound of the bucket."""
+        taken, self._latency = self._latency, defaultdict(list)
+        return {bound: (len(times), sum(times)) for bound, times in taken.items()}
 
     def tell(self, note: str = "", *, last: bool = False) -> None:
         """Report, unless that was done a moment ago.

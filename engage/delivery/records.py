@@ -50,6 +50,13 @@ create table if not exists message (
     suppress smallint not null default 0,
     landed smallint not null default 0,
     primary key (run, seq)
+) {options};
+create table if not exists latency (
+    provider text not null,
+    le double precision not null,
+    n bigint not null,
+    seconds double precision not null,
+    primary key (provider, le)
 ) {options}
 """
 """Statements that make them; `identity` and `options` differ between databases."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engage.channels.provider import Provider
+from engage.delivery.guard import check
 from engage.delivery.ledger import Ledger
 from engage.delivery.meter import Meter
 from engage.delivery.pacing import Gate, Limits
@@ -24,7 +25,7 @@ from engage.delivery.summary import Report, Summary
 from engage.delivery.window import Suppressed, Window
 from engage.errors import ConfigurationError, PlanError
 from engage.lake.landing import Lake
-from engage.lake.runs import Run, recipients_path
+from engage.lake.runs import Run, mark_begun, recipients_path
 from engage.logs import log
 
 __all__ = ["deliver", "summarise"]
@@ -70,7 +71,8 @@ def deliver(
         What became of everyone in the audience so far. A run that is over is sent nothing more.
 
     Raises:
-        PlanError: `now` is in the past and the provider reaches real people.
+        PlanError: `now` is in the past and the provider reaches real people; or the run was begun with a ledger that
+            is lost, or older than this one.
         ConfigurationError: A key or sender is wrong; the run stops, nobody is suppressed, the rest can be sent later.
         ChannelError: The provider cannot be reached; the rest can be sent later.
     """
@@ -78,6 +80,7 @@ def deliver(
         raise PlanError(
             f"{provider.name} cannot send as of the past", where=run.run_id, hint="leave out --as-of, or use the outbox"
         )
+    check(lake, run, ledger)
     limits = limits or Limits()
     recipients = Recipients(recipients_path(lake.settings, run.run_id), run.counts.send)
     try:
@@ -88,6 +91,7 @@ def deliver(
             return summarise(run, ledger)
         ledger.set_state(record.key, "running", only_from=("failed",))
         record = ledger.run(run.run_id) or record
+        mark_begun(lake.settings, run.run_id)
         fixed = int(now.timestamp() * 1e6) if now else None
 
         def clock() -> int:

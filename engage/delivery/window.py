@@ -265,8 +265,10 @@ class Window:
     async def _ask(self, caller: Caller, job: Job) -> None:
         """One request and its answer."""
         assert self._answered is not None
+        began = time.monotonic()
         try:
             outcomes = await caller(job.messages, job.request)
+            self.meter.answered(time.monotonic() - began)
         except ChannelError as error:
             self.judge.note = str(error)
             self.judge.unreachable(job)
@@ -359,6 +361,7 @@ class Window:
             attempted=held.attempted,
             give_back=due,
         )
+        self.ledger.add_latency(self.provider.name, self.meter.take_latency())
 
     def _tell(self) -> None:
         wait = self.gate.wait()

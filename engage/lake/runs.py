@@ -29,9 +29,21 @@ from engage.lake.storage import Storage, sync_folder, write_atomically
 from engage.settings import Settings
 from engage.vocabulary import Channel, DeliveryType
 
-__all__ = ["Counts", "Run", "discard_run", "list_runs", "read_run", "recipients_path", "run_folder", "write_run"]
+__all__ = [
+    "Counts",
+    "Run",
+    "discard_run",
+    "has_begun",
+    "list_runs",
+    "mark_begun",
+    "read_run",
+    "recipients_path",
+    "run_folder",
+    "write_run",
+]
 
 _VERSION = 1
+_BEGAN = "began"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TIMES = ("planned_at", "as_of", "known_at", "start_at", "end_at")
 
@@ -171,11 +183,28 @@ def write_run(settings: Settings, run: Run, recipients: pa.Table | Path) -> Run:
     return run
 
 
+def has_begun(settings: Settings, run_id: str) -> bool:
+    """Whether messages of a run may have left; a mark beside its files says so, whatever became of the ledger."""
+    return (run_folder(settings, run_id) / _BEGAN).exists()
+
+
+def mark_begun(settings: Settings, run_id: str) -> None:
+    """Note that messages of a run are about to leave: its plan is not put aside any more."""
+    if not has_begun(settings, run_id):
+        write_atomically(run_folder(settings, run_id) / _BEGAN, b"")
+
+
 def discard_run(settings: Settings, run_id: str) -> None:
-    """Put aside the plan of a run of which nothing was sent; harmless when there is none."""
+    """Put aside the plan of a run of which nothing was sent; harmless when there is none.
+
+    Raises:
+        PlanError: Messages of it may have left.
+    """
     folder = run_folder(settings, run_id)
     storage = Storage(settings)
     with storage.writing():
+        if has_begun(settings, run_id):
+            raise PlanError("messages of it may have left, so it stays", where=run_id)
         if folder.exists():
             aside = storage.staging / f"discarded-{uuid.uuid4().hex}"
             storage.staging.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,9 @@ from engage.content.localised import make_renderer
 from engage.delivery.again import plan_again
 from engage.delivery.beside import beside_loop
 from engage.delivery.control import pause, resolve, resume
+from engage.delivery.guard import recover
 from engage.delivery.ledger import Ledger
+from engage.delivery.metrics import metrics
 from engage.delivery.pacing import Limits
 from engage.delivery.sender import deliver, summarise
 from engage.delivery.summary import Report, Summary
@@ -195,6 +197,27 @@ class DeliveryFace(Base):
             pl.col("outcome") == wanted if wanted else pl.col("outcome").str.starts_with("failed:")
         )
         return plan_again(self.settings, run, failed["message_id"].to_list(), now=self.moment(now) or datetime.now(UTC))
+
+    def recover_run(self, run_id: str, others: Literal["in_doubt", "pending"] = "in_doubt") -> Summary:
+        """Enter a run whose ledger was lost anew, by what the lake knows of it.
+
+        Args:
+            run_id: The run.
+            others: What becomes of those the lake knows nothing of; see :func:`engage.delivery.guard.recover`.
+
+        Raises:
+            PlanError: Its ledger is not lost.
+        """
+        run = read_run(self.settings, run_id)
+        with closing(open_ledger(self)) as ledger:
+            recover(self.lake, run, ledger, others=others)
+            return summarise(run, ledger)
+
+    def metrics(self) -> str:
+        """What runs have come to, as OpenMetrics text; see :func:`engage.delivery.metrics.metrics`."""
+        channels = {run.run_id: run.channel for run in list_runs(self.settings)}
+        with closing(open_ledger(self)) as ledger:
+            return metrics(ledger, channels)
 
     def resolve_run(
         self,

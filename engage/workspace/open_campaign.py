@@ -22,7 +22,7 @@ from engage.delivery.ledger import Ledger
 from engage.delivery.summary import Report, Summary
 from engage.delivery.trial import send_trial
 from engage.errors import ContentError, PlanError
-from engage.lake.runs import Run, list_runs
+from engage.lake.runs import Run, has_begun, list_runs
 from engage.vocabulary import CampaignStatus
 from engage.workspace.base import Base, Time
 from engage.workspace.deliveries import deliver_run, open_ledger, run_provider
@@ -68,8 +68,9 @@ class OpenCampaign:
         moment = self.workspace.moment
         clock = moment(now) or moment(as_of) or datetime.now(UTC)
         due = occurrence or Occurrence("once", clock)
+        run_id = f"{self.definition.campaign_id}-{due.id}"
         with closing(open_ledger(self.workspace)) as ledger:
-            begun = ledger.run(f"{self.definition.campaign_id}-{due.id}") is not None
+            begun = ledger.run(run_id) is not None or has_begun(self.workspace.settings, run_id)
         return plan(
             self.workspace.engine, self.definition, as_of=moment(as_of), now=clock, occurrence=due, anew=not begun
         )
