@@ -9,10 +9,11 @@ import click
 
 from engage import __version__
 from engage.cli.analysis import lift, retention
-from engage.cli.campaign import campaign, label, report
+from engage.cli.campaign import campaign, label
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
+from engage.cli.report import report
 from engage.cli.segment import segment
 from engage.cli.suppression import suppression
 from engage.cli.worker import worker

@@ -1,4 +1,4 @@
-"""Labels, campaigns, reports: make, preview, send, see."""
+"""Labels, campaigns: make, preview, send, see."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, progress_bar, say, show
 from engage.delivery.summary import Progress
 
-__all__ = ["campaign", "label", "report", "show_report"]
+__all__ = ["campaign", "label"]
 
 
 @click.group()
@@ -167,39 +167,3 @@ def tick(context: click.Context) -> None:
         counts = done.summary.counts() if done.summary else {}
         told = ", ".join(f"{outcome.replace('_', ' ')} {n:,}" for outcome, n in counts.items())
         say(f"{done.run_id or done.campaign_id}: {done.error or told or 'nobody to reach'}")
-
-
-@click.group()
-def report() -> None:
-    """Reports."""
-
-
-@report.command()
-@as_of_option
-@format_option
-@click.option("--all", "everything", is_flag=True, help="Show every column.")
-@click.pass_context
-def campaigns(context: click.Context, as_of: str | None, format_: str, everything: bool) -> None:
-    """One row a campaign, over all channels."""
-    show_report(opened(context).campaign_report(as_of), format_, everything=everything)
-
-
-@report.command("labels")
-@as_of_option
-@format_option
-@click.option("--now", "as_now", is_flag=True, help="By the labels campaigns carry now, not those sent with.")
-@click.pass_context
-def label_report(context: click.Context, as_of: str | None, format_: str, as_now: bool) -> None:
-    """One row a message label, over all campaigns and channels."""
-    show(opened(context).label_report(as_of, as_now=as_now), format_, title="Labels")
-
-
-def show_report(found: pl.DataFrame, format_: str, *, everything: bool = False) -> None:
-    """Print the campaign report; a table has the columns people ask for first."""
-    if format_ == "table" and not everything:
-        found = found.select(
-            "campaign_id", "channel", "status", "delivery_type", "labels", "sent", "held_out", "delivered", "viewed",
-            "clicked", "converted", "revenue", "conversion_rate", "control_rate", "lift", "lift_low", "lift_high",
-        )  # fmt: skip
-    rates = ("conversion_rate", "control_rate", "lift", "lift_low", "lift_high", "delivered_rate", "viewed_rate")
-    show(found, format_, percent=(*rates, "clicked_rate"), title="Campaigns")

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from engage.cli.analysis import show_label_retention
-from engage.cli.campaign import show_report
 from engage.cli.options import opened
 from engage.cli.output import console, progress_bar, say
+from engage.cli.report import show_report
 from engage.delivery.summary import Progress
 from engage.template import template_root
 from engage.workspace import Workspace

@@ -8,18 +8,20 @@ from engage.settings import Settings, find_root
 from engage.template import copy_template
 from engage.workspace.base import Time
 from engage.workspace.behaviour import BehaviourFace
-from engage.workspace.campaigns import CampaignFace
 from engage.workspace.cohorts import CohortFace
 from engage.workspace.consent import ConsentFace
 from engage.workspace.landing import LandingFace
 from engage.workspace.queries import QueryFace
+from engage.workspace.reporting import ReportingFace
 from engage.workspace.segments import SegmentFace
 from engage.workspace.ticking import TickingFace
 
 __all__ = ["Time", "Workspace"]
 
 
-class Workspace(LandingFace, QueryFace, SegmentFace, CohortFace, BehaviourFace, CampaignFace, ConsentFace, TickingFace):
+class Workspace(
+    LandingFace, QueryFace, SegmentFace, CohortFace, BehaviourFace, ReportingFace, ConsentFace, TickingFace
+):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 
     Args:
