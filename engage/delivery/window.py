@@ -194,7 +194,6 @@ class Window:
                 for job in admitted:
                     task = asyncio.create_task(self._ask(caller, job))
                     self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
                 self._land_when_due(held)
                 self._tell()
                 if held.changes.results or held.changes.direct:
@@ -263,8 +262,9 @@ class Window:
         held.retries = []
 
     async def _ask(self, caller: Caller, job: Job) -> None:
-        """One request and its answer."""
+        """One request and its answer; its place is free before the window is told."""
         assert self._answered is not None
+        assert self._tasks is not None
         began = time.monotonic()
         try:
             outcomes = await caller(job.messages, job.request)
@@ -288,6 +288,7 @@ class Window:
                     )
                     break
         finally:
+            self._tasks.discard(asyncio.current_task())
             self._answered.set()
 
     async def _wait(self) -> None:
