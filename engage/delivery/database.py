@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
-from engage.errors import ConfigurationError
+from engage.errors import ConfigurationError, EngageError
 
 __all__ = ["Database", "Postgres", "Sqlite", "open_database"]
 
@@ -84,6 +84,7 @@ class Sqlite:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._senders = path.with_name(path.name + "-senders")
         self._lock: IO[bytes] | None = None
+        self._path = path
         self._connection = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
         try:
             self._connection.execute("pragma journal_mode = wal")
@@ -95,24 +96,37 @@ class Sqlite:
                 f"not a usable SQLite file: {error}", where=str(path), hint="restore it, or move it away"
             ) from error
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A disk that is full or gone, or a file others hold for a minute, as one line."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            hint = "mend that and go on: what was sent is known"
+            raise EngageError(f"it cannot be written: {error}", where=str(self._path), hint=hint) from error
+
     def execute(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
-        return self._connection.execute(sql, params).fetchall()
+        with self._told():
+            return self._connection.execute(sql, params).fetchall()
 
     def change(self, sql: str, params: Sequence[object] = ()) -> int:
-        return self._connection.execute(sql, params).rowcount
+        with self._told():
+            return self._connection.execute(sql, params).rowcount
 
     def change_many(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
-        return self._connection.executemany(sql, rows).rowcount if rows else 0
+        with self._told():
+            return self._connection.executemany(sql, rows).rowcount if rows else 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self._connection.execute("begin immediate")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("rollback")
-            raise
-        self._connection.execute("commit")
+        with self._told():
+            self._connection.execute("begin immediate")
+            try:
+                yield
+                self._connection.execute("commit")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
 
     def vouch(self, owner: str) -> None:
         self._senders.mkdir(exist_ok=True)
@@ -166,32 +180,44 @@ class Postgres:
                 "a ledger on Postgres needs psycopg", hint="pip install 'engage[postgres]'"
             ) from error
         parts = urlsplit(url)
+        self._psycopg, self._where = psycopg, f"{parts.hostname or 'socket'}:{parts.port or 5432}"
         try:
             self._connection = psycopg.connect(url, autocommit=True, prepare_threshold=1)
         except psycopg.OperationalError as error:
             raise ConfigurationError(
                 "the ledger's Postgres server does not answer",
-                where=f"{parts.hostname or 'socket'}:{parts.port or 5432}",
+                where=self._where,
                 hint="start it, or mend [tool.engage] ledger",
             ) from error
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A server that went away, as one line."""
+        try:
+            yield
+        except (self._psycopg.OperationalError, self._psycopg.InterfaceError) as error:
+            hint = "send again when it answers: what was sent is known"
+            raise EngageError("the ledger's Postgres server went away", where=self._where, hint=hint) from error
+
     def execute(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
-        cursor = self._connection.execute(sql.replace("?", "%s"), params)
-        return cursor.fetchall() if cursor.description else []
+        with self._told():
+            cursor = self._connection.execute(sql.replace("?", "%s"), params)
+            return cursor.fetchall() if cursor.description else []
 
     def change(self, sql: str, params: Sequence[object] = ()) -> int:
-        return self._connection.execute(sql.replace("?", "%s"), params).rowcount
+        with self._told():
+            return self._connection.execute(sql.replace("?", "%s"), params).rowcount
 
     def change_many(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
         if not rows:
             return 0
-        with self._connection.cursor() as cursor:
+        with self._told(), self._connection.cursor() as cursor:
             cursor.executemany(sql.replace("?", "%s"), rows)
             return cursor.rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._connection.transaction():
+        with self._told(), self._connection.transaction():
             yield
 
     def vouch(self, owner: str) -> None:
