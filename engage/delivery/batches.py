@@ -197,22 +197,23 @@ class Batches:
             span = (claim.run, claim.lo, claim.hi)
             if outcomes:
                 self.count(claim.run, claim.number, outcomes)
-            if seqs is None:
+            if seqs is None and not attempted:
                 self._db.change(
                     "update message set landed = 1 where run = ? and seq >= ? and seq < ? "
                     "and state in ('sent', 'failed', 'in_doubt')",
                     span,
+                )
+            elif seqs is None:  # they would only be marked to be let go in the same breath
+                self._db.change(
+                    "update message set landed = 1 where run = ? and seq >= ? and seq < ? and state = 'in_doubt'", span
                 )
             else:
                 self._db.change_many(
                     "update message set landed = 1 where run = ? and seq = ?", [(claim.run, seq) for seq in seqs]
                 )
             if attempted:
-                self._db.change(
-                    "delete from message where run = ? and seq >= ? and seq < ? and landed = 1 "
-                    "and state in ('sent', 'failed')",
-                    span,
-                )
+                ended = "state in ('sent', 'failed')" + ("" if seqs is None else " and landed = 1")
+                self._db.change(f"delete from message where run = ? and seq >= ? and seq < ? and {ended}", span)
                 self._db.change(
                     "update batch set attempted = 1 where run = ? and number = ?", (claim.run, claim.number)
                 )

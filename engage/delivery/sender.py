@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import signal
 import threading
@@ -129,7 +130,8 @@ def deliver(
             )
             log("sending", run=run.run_id, channel=run.channel, provider=provider.name)
             began = time.monotonic()
-            asyncio.run(window.send())
+            with _rarely_collecting():
+                asyncio.run(window.send())
         if gates is not None:
             gates[name] = gate
     finally:
@@ -143,6 +145,20 @@ def deliver(
         ledger.set_state(record.key, state, str(window.error), only_from=("running",))
         raise window.error
     return summary
+
+
+@contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Look for cycles of garbage less often: a send makes many objects that live long and hardly any cycle.
+
+    With Python's own thresholds the collector took 10 of 41 µs of CPU a message in batches of 500.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager

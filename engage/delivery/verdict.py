@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from engage.vocabulary import OutcomeStatus
@@ -23,6 +24,7 @@ class Verdict(NamedTuple):
     gave_up: bool = False
 
 
+@lru_cache(maxsize=64)
 def verdict(status: OutcomeStatus, *, maybe: bool, keyed: bool, exhausted: bool) -> Verdict:
     """Judge one answer.
 

@@ -82,6 +82,7 @@ class Window:
     _tasks: set[asyncio.Task[None]] | None = None
     _answered: asyncio.Event | None = None
     _landing: asyncio.Task[None] | None = None
+    _finishing: asyncio.Task[None] | None = None
     _until: float = float("inf")
     _landed_at: float = 0.0
     _stopped_at: float = 0.0
@@ -105,10 +106,24 @@ class Window:
                     held = self._claim()
                     if held is not None:
                         await self._work(held, caller)
+                        await self._finished()
+                        if not held.lost:
+                            self._finishing = asyncio.create_task(self._give_back(held))
+                    elif self._finishing is not None:
+                        await self._finished()
                     elif not await self._idle():
                         break
+            await self._finished()
         finally:
+            if self._finishing is not None:
+                await asyncio.gather(self._finishing, return_exceptions=True)
             self.meter.tell(last=True)
+
+    async def _finished(self) -> None:
+        """Wait for the batch that is being given back while the next is sent."""
+        finishing, self._finishing = self._finishing, None
+        if finishing is not None:
+            await finishing
 
     def _clock(self) -> float:
         """The send's clock in seconds: what is due is due by it, also when a send of the past is played again."""
@@ -206,7 +221,8 @@ class Window:
                     await asyncio.sleep(wait)
                 else:
                     break
-            await self._give_back(held)
+            if self._landing is not None:
+                await self._landing
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -349,9 +365,6 @@ class Window:
 
     async def _give_back(self, held: Held) -> None:
         """Land what is left, then let the rows go out of the ledger: in that order, and harmless to repeat."""
-        if self._landing is not None:
-            await self._landing
-            self._landing = None
         await self._land(held)
         due = 0.0 if held.todo else held.next_due(moving=True) or 0.0
         self.ledger.batches.landed(
