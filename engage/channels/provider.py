@@ -90,7 +90,12 @@ class Authorising(Protocol):
 
         Raises:
             ConfigurationError: The key was refused.
+            ChannelError: There is none for now; nothing has left.
         """
+        ...
+
+    def bear(self, request: httpx.Request) -> None:
+        """Put the token into a request that is about to leave."""
         ...
 
 

@@ -88,6 +88,13 @@ PROVIDERS: tuple[Setup, ...] = (
         {"subject": ..., "ttl": 86_400, "allow_private": False},
         {"private_key": "VAPID_PRIVATE_KEY"},
     ),
+    Setup(
+        "fcm",
+        (Channel.PUSH,),
+        "engage.channels.push.fcm:Fcm",
+        {"project": "", "ttl": 2_419_200, "base_url": "https://fcm.googleapis.com", "token_url": ""},
+        {"service_account": "FCM_SERVICE_ACCOUNT"},
+    ),
 )
 """Every provider; the first that serves a channel is its default."""
 

@@ -101,7 +101,7 @@ class Caller:
             else:
                 assert self._http is not None
                 if self._token is not None:
-                    await self._authorise(self._token)
+                    await self._authorise(self._token, request)
                 response = await self._exchange(request)
                 outcomes = self._http.outcomes(batch, response)
         except ConfigurationError:
@@ -158,17 +158,18 @@ class Caller:
             hint="allow_private = true lets it be an inner one",
         ) from error
 
-    async def _authorise(self, provider: Authorising) -> None:
+    async def _authorise(self, provider: Authorising, request: httpx.Request) -> None:
+        """Give a request its token, fetched first where there is none that is good."""
         async with self._authorising:
             now = datetime.now(UTC)
-            request = provider.authorisation(now)
-            if request is None:
-                return
-            try:
-                response = await self._exchange(request)
-            except Exception as error:  # whatever it was, the message itself has not left
-                raise ChannelError(f"no token: {_said(error)}", where=request.url.host) from error
-            provider.authorised(response, now)
+            exchange = provider.authorisation(now)
+            if exchange is not None:
+                try:
+                    response = await self._exchange(exchange)
+                except Exception as error:  # whatever it was, the message itself has not left
+                    raise ChannelError(f"no token: {_said(error)}", where=exchange.url.host) from error
+                provider.authorised(response, now)
+            provider.bear(request)
 
 
 def _host(address: str) -> str | None:

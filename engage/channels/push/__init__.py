@@ -1,0 +1,1 @@
+"""Push notifications to apps: FCM and APNs."""
