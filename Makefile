@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test chaos lint format clean
+.PHONY: demo test chaos bench lint format clean
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,10 @@ test: $(READY)  ## run the whole test suite
 chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and without an idempotency key; SEED=1
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1)
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1) --no-key
+
+bench: $(READY)  ## how fast a million are planned, and a run is sent against the same client alone
+	$(BIN)/python bench/planning.py
+	$(BIN)/python bench/delivery.py
 
 lint: $(READY)  ## ruff, mypy, import-linter, marimo check
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ class Duty:
     Args:
         name: What it is called in logs.
         every: Seconds from its end to its next beginning.
-        do: Does it; returns what went wrong, a line each.
+        do: Does it; returns what went wrong with parts of it, a line each. Where it raises, all of it went wrong.
         shared: Workers that do not lead do it too.
     """
 
@@ -72,7 +72,8 @@ def work(
 ) -> None:
     """Do a workspace's duties until told to stop.
 
-    A duty that goes wrong is logged and left alone for longer each time, up to five minutes; the others go on.
+    A duty that raises is logged and left alone for longer each time, up to five minutes; the others go on. So is a
+    campaign or run that goes wrong, while the other campaigns go on.
 
     Args:
         workspace: The workspace.
@@ -108,10 +109,12 @@ def work(
 
 
 def _done(duty: Duty, workspace: Workspace) -> bool:
-    """Do a duty; True when all went well."""
-    began = time.monotonic()
+    """Do a duty; False when all of it went wrong."""
+    began, well = time.monotonic(), False
+    errors: Sequence[str]
     try:
         errors = duty.do(workspace)
+        well = True
     except (EngageError, ConfigurationError) as error:
         errors = [str(error)]
     except Exception as error:  # a fault of ours must not end the other duties
@@ -123,7 +126,7 @@ def _done(duty: Duty, workspace: Workspace) -> bool:
     seconds = round(time.monotonic() - began, 3)
     for told in errors:
         log("duty_failed", level=logging.ERROR, duty=duty.name, error=told, seconds=seconds)
-    return not errors
+    return well
 
 
 @contextmanager

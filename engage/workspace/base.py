@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ class Base:
         """Set by a worker, so that what is being sent stops when it is told to stop."""
         self.gates: dict[str, Gate] = {}
         """How each provider last wanted to be asked."""
+        self._resting: dict[str, tuple[int, float]] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r})"
@@ -49,6 +51,18 @@ class Base:
     def engine(self) -> Engine:
         """What answers queries."""
         return Engine(self.settings)
+
+    def rests(self, name: str) -> bool:
+        """Whether a worker leaves something alone for now, since it went wrong a moment ago."""
+        return self.stop is not None and time.monotonic() < self._resting.get(name, (0, 0.0))[1]
+
+    def went(self, name: str, *, wrong: bool) -> None:
+        """Note how something went: what goes wrong rests for 5 s, then twice as long each time, up to 5 minutes."""
+        if not wrong:
+            self._resting.pop(name, None)
+            return
+        times = self._resting.get(name, (0, 0.0))[0]
+        self._resting[name] = (times + 1, time.monotonic() + min(300.0, 5.0 * 2 ** min(times, 10)))
 
     def moment(self, value: Time) -> datetime | None:
         """A point in time, in UTC."""

@@ -135,11 +135,14 @@ class DeliveryFace(Base):
         for run_id in due:
             if self.stop is not None and self.stop.is_set():
                 break
+            if self.rests(run_id):
+                continue
             error = ""
             try:
                 deliver_run(self, read_run(self.settings, run_id), report=report)
             except (EngageError, ConfigurationError) as problem:
                 error = str(problem)
+            self.went(run_id, wrong=bool(error))
             done.append((self.run(run_id), error))
         return done
 

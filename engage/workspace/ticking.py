@@ -83,6 +83,8 @@ class TickingFace(Base):
             states = {run.run_id: record.state for run in runs if (record := ledger.run(run.run_id))}
         for occurrence in _due(campaign, runs, states, clock):
             run_id = f"{campaign.campaign_id}-{occurrence.id}"
+            if self.rests(run_id) or (self.stop is not None and self.stop.is_set()):
+                continue
             try:
                 opened = OpenCampaign(self, campaign)
                 # What was sent at this very instant, by a campaign before this one, counts.
@@ -93,8 +95,10 @@ class TickingFace(Base):
                         discard_run(self.settings, run_id)
                         continue
                 summary = opened.send(as_of, clock if played else None, occurrence=occurrence, report=report)
+                self.went(run_id, wrong=False)
                 done.append(Ticked(campaign.campaign_id, run_id, summary))
             except (EngageError, ConfigurationError) as error:
+                self.went(run_id, wrong=True)
                 done.append(Ticked(campaign.campaign_id, run_id, error=str(error)))
         self._complete(campaign, clock)
         return done

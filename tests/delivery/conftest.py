@@ -1,21 +1,14 @@
-"""Real peers: a server at the network's edge that does what a test says, and a Postgres server."""
+"""A real server at the network's edge whose every connection does what a test says."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import socket
 import struct
-import subprocess
-import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -146,58 +139,6 @@ def answer_maker() -> Callable[..., Answer]:
 @pytest.fixture(name="hangs_up")
 def hang_up_maker() -> Callable[..., Answer]:
     return hangs_up
-
-
-def _postgres_programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    there = shutil.which("initdb")
-    return Path(there).resolve().parent if there else None
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The address of a Postgres server of our own; without its programs the tests are skipped, but never in CI."""
-    programs = _postgres_programs()
-    if programs is None:
-        if os.environ.get("CI"):
-            pytest.fail("the tests of the ledger need Postgres: apt-get install postgresql")
-        pytest.skip("there is no Postgres here")
-    folder = Path(tempfile.mkdtemp(prefix="engage-postgres-"))
-    run: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if os.getuid() == 0:  # Postgres refuses to run as root
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        run |= {"user": "postgres" if "postgres" in names else "nobody", "extra_groups": []}
-        shutil.chown(folder, run["user"])
-    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-    try:
-        subprocess.run([programs / "initdb", "-D", folder / "data", "-U", "engage", "-A", "trust"], check=True, **run)
-        server = subprocess.Popen([programs / "postgres", "-D", folder / "data", *options], **run)
-        try:
-            ready = [programs / "pg_isready", "-q", "-h", folder]
-            deadline = time.monotonic() + 60
-            while subprocess.run(ready, check=False).returncode:
-                assert server.poll() is None, "Postgres ended by itself"
-                assert time.monotonic() < deadline, "Postgres does not answer"
-                time.sleep(0.1)
-            yield str(folder)
-        finally:
-            server.terminate()
-            server.wait(30)
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def postgres(postgres_server: str) -> str:
-    """The URL of a new database."""
-    import psycopg
-
-    name = f"t{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(host=postgres_server, user="engage", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f"create database {name}")
-    return f"postgresql://engage@/{name}?host={postgres_server}"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

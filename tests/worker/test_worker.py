@@ -190,3 +190,58 @@ def test_a_run_cut_short_by_hand_is_finished_by_the_worker(ready: engage.Workspa
     work(ready, once=True)
     assert ready.run("news-once").counts() == {"sent": 30}
     assert ready.deliver_due() == [], "nothing is left"
+
+
+def test_a_campaign_that_goes_wrong_rests_while_others_go_on(ready: engage.Workspace, endpoint: Endpoint) -> None:
+    launched(ready, 5)
+    ready.create_campaign("mail", {"title": "Mail", "channel": "email", "everyone": True,
+                                   "content": {"subject": "Hi", "text": "Hello"}})  # fmt: skip
+    ready.campaign("mail").launch()
+    file = ready.root / "pyproject.toml"
+    file.write_text(
+        file.read_text().replace("[tool.engage.delivery]\n", "[tool.engage.delivery]\nunreachable = 0.2\nbreaker = 1\n")
+        + '\n[tool.engage.channels.email]\nprovider = "smtp"\nhost = "127.0.0.1"\nport = 1\ntls = "none"\n'
+    )
+    space = engage.Workspace.open(ready.root)
+    ticks: list[list[str]] = []
+    stop = threading.Event()
+
+    def tick(workspace: engage.Workspace) -> list[str]:
+        done = workspace.tick_campaigns()
+        ticks.append([one.error for one in done])
+        if len(ticks) == 3:
+            stop.set()
+        return []
+
+    work(space, duties=[Duty("campaigns", 0.05, tick)], stop=stop)
+    assert space.run("news-once").counts() == {"sent": 5}
+    assert space.run("mail-once").counts() == {"pending": 5}
+    assert sum("cannot be reached" in error for errors in ticks for error in errors) == 1, "then it rested"
+
+
+def test_on_postgres_the_next_worker_leads_when_the_first_is_killed(
+    ready: engage.Workspace, endpoint: Endpoint, postgres: str
+) -> None:
+    file = ready.root / "pyproject.toml"
+    file.write_text(file.read_text().replace("[tool.engage]\n", f'[tool.engage]\nledger = "{postgres}"\n', 1))
+    space = engage.Workspace.open(ready.root)
+    endpoint.wait = 0.01
+    with worker(space) as first:
+        assert first.stderr is not None
+        assert json.loads(first.stderr.readline())["leads"] is True
+        with worker(space) as second:
+            assert second.stderr is not None
+            assert json.loads(second.stderr.readline())["leads"] is False
+            launched(space, 300)
+            until(lambda: len(endpoint.accepted) >= 50)
+            first.send_signal(signal.SIGKILL)
+            until(lambda: space.run("news-once").state == "completed")
+            space.create_campaign("more", {"title": "More", "channel": "webhook", "everyone": True, "content": {}})
+            space.campaign("more").launch()
+            until(lambda: space.run("more-once").state == "completed" if len(space.runs()) > 1 else False)
+            second.send_signal(signal.SIGTERM)
+            second.communicate(timeout=20)
+            assert second.returncode == 0
+    assert space.run("news-once").counts() == {"sent": 300}
+    assert len(set(endpoint.accepted)) == 600
+    assert len(endpoint.accepted) <= 600 + 4
