@@ -140,6 +140,29 @@ def _say_mailed(name: str, mailed: Mailed) -> None:
         raise ChannelError(f"{address} was not sent it: {why}", where=name, hint="check the address and the provider")
 
 
+@report.command("campaign")
+@click.argument("campaign")
+@as_of_option
+@click.pass_context
+def show_campaign(context: click.Context, campaign: str, as_of: str | None) -> None:
+    """Look into CAMPAIGN: its funnel, variants, links, failures and days."""
+    found = opened(context).campaign_detail(campaign, as_of)
+    if not found.days.height:
+        say(f"nothing is known of {campaign!r} yet; `engage report campaigns` lists all")
+        return
+    show(found.funnel, title=campaign, percent=("of_sent",))
+    show(found.variants, title="Variants", percent=[name for name in found.variants.columns if name in _SHARES])
+    for table, title in ((found.links, "Links"), (found.failures, "Failures"), (found.days, "Days")):
+        if table.height:
+            show(table, title=title)
+
+
+_SHARES = (
+    "clicked_rate", "conversion_rate", "conversion_low", "conversion_high", "difference", "difference_low",
+    "difference_high",
+)  # fmt: skip
+
+
 @report.command("labels")
 @as_of_option
 @format_option

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from engage.analysis.campaign_detail import CampaignDetail, campaign_detail
 from engage.analysis.campaign_report import CampaignFacts, campaign_report
 from engage.campaigns.definition import Campaign, create_campaign, list_campaigns, read_campaign, set_labels
 from engage.campaigns.labels import Label, create_label, list_labels
@@ -83,6 +84,17 @@ class CampaignFace(DeliveryFace):
         states = {summary.run_id: summary.state for summary in self.runs()}
         facts = [_facts(campaign, states) for campaign in self.campaigns()]
         return campaign_report(self.engine, facts, as_of=self.moment(as_of))
+
+    def campaign_detail(self, campaign: str, as_of: Time = None) -> CampaignDetail:
+        """One campaign's days, variants, links and failures.
+
+        Args:
+            campaign: Its id; one that only the lake knows will do.
+            as_of: As of then.
+        """
+        known = campaign in list_campaigns(self.settings)
+        fact = _facts(read_campaign(self.settings, campaign), {}) if known else None
+        return campaign_detail(self.engine, campaign, fact, as_of=self.moment(as_of))
 
 
 def _facts(campaign: Campaign, states: Mapping[str, str]) -> CampaignFacts:
