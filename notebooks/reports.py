@@ -88,7 +88,7 @@ def _(chosen, report, shown):
     mo.stop(not shown.height, mo.callout(mo.md("No campaign fits. Clear a filter."), kind="info"))
     rates = ("delivered_rate", "viewed_rate", "clicked_rate", "conversion_rate", "control_rate")
     table = mo.ui.table(
-        shown.with_columns(pl.col("labels").list.join(", ")).select(dict.fromkeys((*chosen, "campaign_id"))),
+        shown.with_columns(pl.col("labels").list.join(", ")).select(list(dict.fromkeys((*chosen, "campaign_id")))),
         selection="single",
         initial_selection=[0],
         page_size=15,
