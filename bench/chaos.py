@@ -96,22 +96,46 @@ def life(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def kill(root: Path, log: Path, work: Callable[[], None], *, kills: int, workers: int, step: int, seed: int) -> int:
+def kill(
+    log: Path, work: Callable[[], None], *, kills: int, workers: int, step: int, seed: int, pause: float = 0.0
+) -> int:
     """Kill senders at random moments, then let them come to an end.
+
+    Args:
+        log: The provider's.
+        work: What a sender does.
+        kills: How often.
+        workers: Senders at once.
+        step: Messages between kills.
+        seed: Of the moments.
+        pause: Instead of killing a sender hold it for so many seconds while another begins, then let it go on.
 
     Returns:
         How many were killed at work.
     """
     chance, killed, failures = random.Random(seed), 0, 0
     lives = [life(work) for _ in range(workers)]
+    never = float("inf")
+    another = awake = never
     while lives:
         wanted = size(log) + chance.randrange(step * 3 // 2) if killed < kills else None
         victim = chance.choice(lives)
         while (ended := os.waitpid(-1, os.WNOHANG))[0] == 0:
             if wanted is not None and size(log) >= wanted:
                 time.sleep(chance.uniform(0.0, 0.03))
-                os.kill(victim, signal.SIGKILL)
+                os.kill(victim, signal.SIGSTOP if pause else signal.SIGKILL)
                 wanted = None
+                if pause:
+                    another, awake = time.monotonic() + pause / 2, time.monotonic() + pause
+                    killed += 1
+            if another <= time.monotonic():
+                lives.append(life(work))  # takes over what the lease no longer holds
+                another = never
+            if awake <= time.monotonic():
+                os.kill(victim, signal.SIGCONT)
+                awake = never
+                wanted = size(log) + chance.randrange(step * 3 // 2) if killed < kills else None
+                victim = chance.choice(lives)
             time.sleep(0.001)
         pid, status = ended
         lives.remove(pid)
@@ -170,7 +194,7 @@ def verdict(workspace: engage.Workspace, log: Path, messages: int, *, keyed: boo
 
 def chaos(
     *, kills: int, messages: int, seed: int, keyed: bool = True, ledger: str = "", workers: int = 1,
-    concurrency: int = 32, batch: int = 1, wait: float = 0.02, lease: float = 60.0,
+    concurrency: int = 32, batch: int = 1, wait: float = 0.02, lease: float = 60.0, pause: float = 0.0,
 ) -> dict[str, int]:  # fmt: skip
     """Run it all in a temporary folder.
 
@@ -184,7 +208,8 @@ def chaos(
         concurrency: Requests under way at once in each.
         batch: Messages a request.
         wait: Seconds the provider takes.
-        lease: Seconds until a batch held by the dead may be taken where no lock tells of their death.
+        lease: Seconds until a batch may be taken from a sender that does not renew it and is not known to be dead.
+        pause: Instead of killing senders hold them for so many seconds.
 
     Returns:
         Figures by name, `killed` and `seconds` among them.
@@ -203,7 +228,7 @@ def chaos(
                     send(root, keyed=keyed, concurrency=concurrency, lease=lease)
 
                 step = max(1, messages // max(1, kills))
-                killed = kill(root, log, work, kills=kills, workers=workers, step=step, seed=seed)
+                killed = kill(log, work, kills=kills, workers=workers, step=step, seed=seed, pause=pause)
             finally:
                 server.kill()
         figures = verdict(workspace, log, messages, keyed=keyed)
@@ -223,10 +248,12 @@ def main() -> None:
     parser.add_argument("--ledger", default="", help="postgresql://…; SQLite by default")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds to hold a sender instead of killing it")
+    parser.add_argument("--lease", type=float, default=60.0)
     given = parser.parse_args()
     figures = chaos(
         kills=given.kills, messages=given.messages, seed=given.seed, keyed=not given.no_key, ledger=given.ledger,
-        workers=given.workers, batch=given.batch,
+        workers=given.workers, batch=given.batch, pause=given.pause, lease=given.lease,
     )  # fmt: skip
     print(json.dumps(figures, indent=1))
     if any(figures[name] for name in WRONG) or (figures["in doubt"] and not given.no_key):

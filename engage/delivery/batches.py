@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -73,14 +74,19 @@ class Batches:
             due: The send's clock, in seconds since 1970.
             join: Also when a living sender holds other batches of it.
         """
-        owners = self._db.execute(
-            "select distinct owner from batch where run = ? and state = 'open' and owner is not null", (run,)
+        now = time.time()
+        held = self._db.execute(
+            "select distinct owner from batch where run = ? and state = 'open' and owner is not null "
+            "and lease_until >= ?",
+            (run, now),
         )
-        dead = [owner for (owner,) in owners if self._db.is_dead(owner)]
-        if len(dead) < len(owners) and not join:
+        dead = [owner for (owner,) in held if self._db.is_dead(owner)]
+        if len(dead) < len(held) and not join:
             return False
         free = self._db.execute(
-            "select 1 from batch where run = ? and state = 'open' and owner is null and due <= ? limit 1", (run, due)
+            "select 1 from batch where run = ? and state = 'open' and due <= ? and (owner is null or lease_until < ?) "
+            "limit 1",
+            (run, due, now),
         )
         return bool(dead or free)
 

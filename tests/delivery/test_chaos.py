@@ -49,7 +49,24 @@ def test_a_batch_a_request_is_repeated_whole() -> None:
 @pytest.mark.parametrize("key", ["--no-key", ""])
 def test_two_workers_on_one_postgres_ledger(postgres: str, key: str) -> None:
     figures = chaos(
-        "--kills", "4", "--messages", "12000", "--workers", "2", "--ledger", postgres, *([key] if key else [])
+        "--kills", "3", "--messages", "11000", "--workers", "2", "--ledger", postgres, *([key] if key else [])
     )
-    assert figures["killed"] >= 3
-    assert figures["sent"] + figures["in doubt"] == 12000
+    assert figures["killed"] >= 2
+    assert figures["sent"] + figures["in doubt"] == 11000
+
+
+def test_a_batch_a_request_without_a_key_goes_into_doubt_as_a_whole() -> None:
+    figures = chaos("--kills", "4", "--messages", "5000", "--seed", "6", "--batch", "50", "--no-key")
+    assert figures["sent"] + figures["in doubt"] == 5000
+    assert figures["in doubt"] % 50 == 0
+
+
+@pytest.mark.parametrize("key", ["--no-key", ""])
+@pytest.mark.parametrize("where", ["sqlite", "postgres"])
+def test_a_sender_that_wakes_beyond_its_lease_is_fenced(request: pytest.FixtureRequest, where: str, key: str) -> None:
+    ledger = ["--ledger", request.getfixturevalue("postgres")] if where == "postgres" else []
+    held = ["--kills", "2", "--messages", "4000", "--pause", "2", "--lease", "0.5"]
+    figures = chaos(*held, *ledger, *([key] if key else []))
+    assert figures["killed"] >= 1
+    assert figures["sent"] + figures["in doubt"] == 4000
+    assert (figures["in doubt"] > 0) == bool(key)
