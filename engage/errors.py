@@ -9,6 +9,7 @@
     │   └── UnknownParameterError   a value without a ``$name``
     ├── UnknownSegmentError         no such file under sql/segments/
     ├── UnknownCampaignError        no such folder under data/campaigns/
+    ├── UnknownJourneyError         no such file under data/journeys/
     ├── UnknownLabelError           a label not made in Message Settings
     ├── ImportFileError             a file that cannot be imported
     ├── LandingError                rows that cannot land
@@ -38,6 +39,7 @@ __all__ = [
     "QueryError",
     "ReadOnlyError",
     "UnknownCampaignError",
+    "UnknownJourneyError",
     "UnknownLabelError",
     "UnknownParameterError",
     "UnknownSegmentError",
@@ -90,6 +92,10 @@ class UnknownSegmentError(EngageError):
 
 class UnknownCampaignError(EngageError):
     """No such campaign under ``data/campaigns/``."""
+
+
+class UnknownJourneyError(EngageError):
+    """A journey that is not there."""
 
 
 class UnknownLabelError(EngageError):

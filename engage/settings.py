@@ -143,6 +143,11 @@ class Settings:
         return self.data / "campaigns"
 
     @property
+    def journeys(self) -> Path:
+        """Folder of the journeys' files."""
+        return self.data / "journeys"
+
+    @property
     def labels(self) -> Path:
         """File of the message labels."""
         return self.data / "labels.toml"

@@ -25,7 +25,17 @@ from engage.settings import Settings
 from engage.vocabulary import CampaignStatus, Channel, DeliveryType, Event
 from engage.windows import parse_window
 
-__all__ = ["Campaign", "Goal", "Variant", "Winner", "create_campaign", "list_campaigns", "read_campaign", "set_labels"]
+__all__ = [
+    "Campaign",
+    "Goal",
+    "Variant",
+    "Winner",
+    "campaign_from",
+    "create_campaign",
+    "list_campaigns",
+    "read_campaign",
+    "set_labels",
+]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _KEYS = {
@@ -141,6 +151,7 @@ class Campaign:
         winner: How the best variant is chosen after a sample; None sends all by weight.
         launched_at: Since when its schedule counts; None before it was launched.
         approved: The largest run that was approved when it was launched.
+        journey_id: The journey whose message it is, if it is one's.
     """
 
     campaign_id: str
@@ -172,6 +183,7 @@ class Campaign:
     winner: Winner | None = None
     launched_at: datetime | None = None
     approved: int = 0
+    journey_id: str | None = None
 
 
 def list_campaigns(settings: Settings) -> list[str]:
@@ -198,6 +210,23 @@ def read_campaign(settings: Settings, name: str) -> Campaign:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"not valid TOML: {error}", where=where, hint="mend the file") from error
+    return campaign_from(settings, name, values, file.parent, where)
+
+
+def campaign_from(settings: Settings, name: str, values: Mapping[str, Any], folder: Path, where: str) -> Campaign:
+    """Make a campaign of what ``campaign.toml`` would say; a journey's messages are such campaigns.
+
+    Args:
+        settings: The workspace.
+        name: Its id.
+        values: The keys of ``campaign.toml``.
+        folder: Where its templates lie.
+        where: What to name in errors.
+
+    Raises:
+        ConfigurationError: A value is not valid; it names the key.
+        UnknownLabelError: It carries a label that was never made.
+    """
     _check_keys(values, _KEYS, where)
     channel = str(values.get("channel", ""))
     for key, value, allowed in (
@@ -225,7 +254,7 @@ def read_campaign(settings: Settings, name: str) -> Campaign:
         campaign_id=name,
         title=str(values.get("title", name)),
         channel=channel,
-        folder=file.parent,
+        folder=folder,
         segment=values.get("segment"),
         sql=values.get("sql"),
         exclude=tuple(values.get("exclude", ())),
@@ -237,18 +266,20 @@ def read_campaign(settings: Settings, name: str) -> Campaign:
         throttle_per_second=values.get("throttle_per_second"),
         transactional=bool(values.get("transactional", False)),
         goal=_goal(values.get("goal", {}), where),
-        variants=_variants(values, channel, file.parent, where),
+        variants=_variants(values, channel, folder, where),
         topic=str(values.get("topic", "")),
         priority=int(values.get("priority", 0)),
         not_in=tuple(str(other) for other in values.get("not_in", ())),
         caps=read_caps(values.get("caps", {}), f"{where} [caps]"),
         quiet_hours=read_quiet_hours(quiet, f"{where} [quiet_hours]"),
         schedule=schedule,
-        context_sql=values.get("context_sql") or _file(file.parent / "context.sql"),
+        context_sql=values.get("context_sql") or _file(folder / "context.sql"),
         connected=read_connected(values.get("connected", {}), where),
         winner=_winner(values.get("winner"), where),
         approved=int(values.get("approved", 0)),
-        **times,
+        start=times["start"],
+        end=times["end"],
+        launched_at=times["launched_at"],
     )
 
 

@@ -120,6 +120,7 @@ def plan(
         provider=campaign.provider,
         delivery_type=campaign.delivery_type,
         labels=campaign.labels,
+        journey_id=campaign.journey_id,
         as_of=as_of or clock,
         content={variant.name: dict(variant.content) for variant in campaign.variants},
         throttle_per_second=campaign.throttle_per_second,

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow.compute import run_end_encode
 
 from engage.errors import LandingError
-from engage.lake.schema import DATASETS, RECIPIENTS, Dataset
+from engage.lake.schema import DATASETS, RECIPIENTS, TRANSITIONS, Dataset
 from engage.lake.storage import Batch, Storage, write_atomically
 from engage.settings import Settings
 
@@ -65,6 +65,7 @@ class Lake:
         for dataset in DATASETS.values():
             self._seed(self.folder(dataset.name) / "date=1970-01-01" / "seed.parquet", dataset.schema)
         self._seed(self.settings.lake / "audiences" / "run=seed" / "recipients.parquet", RECIPIENTS)
+        self._seed(self.settings.lake / "journeys" / "journey=seed" / "seed.parquet", TRANSITIONS)
 
     @staticmethod
     def _seed(path: Path, schema: pa.Schema) -> None:

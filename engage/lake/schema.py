@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["DATASETS", "RECIPIENTS", "Dataset"]
+__all__ = ["DATASETS", "RECIPIENTS", "TRANSITIONS", "Dataset"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -138,3 +138,21 @@ RECIPIENTS = pa.schema(
 Written once by planning, with the rows to send first, in `seq` order; beside it ``run.json`` holds what was frozen
 with it (campaign, labels, provider, templates, clocks). Delivery reads these two and nothing else.
 """
+
+TRANSITIONS = pa.schema(
+    [
+        pa.field("journey_id", pa.string(), nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("entry_at", _TIME, nullable=False),  # when they entered the journey; with user_id: one walk
+        pa.field("seq", pa.int32(), nullable=False),  # 0 for the entry, then 1, 2, … along the walk
+        pa.field("node", pa.string(), nullable=False),  # the node reached
+        pa.field("came_from", pa.string()),  # the node left; null for the entry
+        pa.field("port", pa.string()),  # by which way out
+        pa.field("entered_at", _TIME, nullable=False),  # exact, whenever the tick ran
+        pa.field("due_at", _TIME),  # when the node is left at the latest; null where the walk ends
+        pa.field("detail", pa.string()),  # of an entry by event: the event, as a JSON object
+    ]
+)
+"""The record of journeys, ``data/lake/journeys/journey=<id>/*.parquet``: one row a move, in files that are written
+once, a file a tick. Where somebody is, is the last row of their walk."""

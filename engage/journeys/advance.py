@@ -1,0 +1,53 @@
+"""Bring a journey's record forward in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from engage.journeys.record import Record, State, spans
+from engage.journeys.tick import Tick
+from engage.query.engine import Engine
+
+__all__ = ["advance"]
+
+
+def advance(
+    engine: Engine, record: Record, state: State, until: datetime, *, assume: Mapping[str, float] | None = None
+) -> int:
+    """Work out and record every move that falls due before a time.
+
+    Args:
+        engine: What answers.
+        record: Whose.
+        state: What was decided about it; its `until` is moved on.
+        until: The end, exclusive.
+        assume: Shares of people taken to view or click messages; for simulation.
+
+    Returns:
+        How many moves there were.
+    """
+    journeys = record.journeys(state)
+    since = record.reached(state) or state.launched_at
+    if since is None or until <= since:
+        return 0
+    total = 0
+    for number, span in spans(state, since, until):
+        walks = record.walks()
+        inside = engine.frame(f"select distinct version from ({walks}) where due_at is not null")["version"]
+        alive = {version: journeys[version] for version in sorted({*inside.to_list(), number})}
+        with record.scratch() as folder:
+            tick = Tick(
+                engine,
+                alive,
+                number,
+                span,
+                walks,
+                folder,
+                state.launched_at or since,
+                state.open_spans(span),
+                assume or {},
+            )
+            total += record.append(span[1], tick.run)
+    state.until = until
+    return total
