@@ -42,8 +42,9 @@ _ON_SITE = (
     Field("image", line=True, about="https address of a picture"),
     Field("deep_link", line=True, about="where a click on the message leads"),
     Field("actions", template=False, about="buttons: a list of {label, url, id}"),
-    Field("style", template=False, about="banner, modal, full_screen, colours"),
-    Field("trigger", template=False, about="when to show it: {event | page | delay | scroll, …}"),
+    Field("style", template=False, about="{layout, position, close_button, backdrop, background, text, accent}"),
+    Field("trigger", template=False, about="when to show it: {event, where, page, delay, scroll, exit_intent}"),
+    Field("frequency", template=False, about="how often: {total, per_session, per_day, every}; once by default"),
     Field("priority", template=False, about="the higher is shown first"),
     Field("expires_after", template=False, about='how long it waits, e.g. "7 days"'),
 )

@@ -158,6 +158,11 @@ class Settings:
         return self.data / "outbox"
 
     @property
+    def mailbox(self) -> Path:
+        """File of the messages that wait for apps and pages to fetch them."""
+        return self.data / "mailbox.sqlite"
+
+    @property
     def ledger(self) -> Path:
         """File of the SQLite delivery ledger."""
         return self.data / "ledger.sqlite"

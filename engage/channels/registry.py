@@ -16,7 +16,7 @@ from typing import Any
 from engage import settings as environment
 from engage.channels.provider import Provider
 from engage.errors import ConfigurationError
-from engage.vocabulary import Channel
+from engage.vocabulary import PULLED_CHANNELS, Channel
 
 __all__ = ["PROVIDERS", "Configured", "Setup", "provider", "setup"]
 
@@ -88,6 +88,7 @@ PROVIDERS: tuple[Setup, ...] = (
         {"subject": ..., "ttl": 86_400, "allow_private": False},
         {"private_key": "VAPID_PRIVATE_KEY"},
     ),
+    Setup("mailbox", tuple(sorted(PULLED_CHANNELS)), "engage.channels.in_app.provider:OnSite", {"keep": "30 days"}),
     Setup(
         "fcm",
         (Channel.PUSH,),
