@@ -31,6 +31,9 @@ class Preparer:
     def __init__(self, provider: Provider, renderers: Mapping[str, Rendering], now: Callable[[], int]) -> None:
         self._provider, self._renderers, self._now = provider, renderers, now
         self._http = provider if isinstance(provider, HttpProvider) else None
+        # Mail goes one message after the other anyway: alone in its request, no more than one is in doubt after a kill.
+        alone = self._http is None and provider.idempotency is None
+        self._size = 1 if alone else provider.batch_size
 
     def fresh(self, held: Held) -> list[Job]:
         """Make ready the next messages of a batch that were never tried.
@@ -41,7 +44,7 @@ class Preparer:
             Usually one request; none where no message could be rendered.
         """
         seqs, messages = [], []
-        for seq in held.next_fresh(self._provider.batch_size):
+        for seq in held.next_fresh(self._size):
             try:
                 messages.append(held.rows.message(seq, self._renderers))
                 seqs.append(seq)
@@ -61,7 +64,7 @@ class Preparer:
         A request whose first attempt may have been delivered is repeated byte for byte or not at all.
         """
         seqs = group.seqs
-        size = len(seqs) if group.maybe else self._provider.batch_size
+        size = len(seqs) if group.maybe else self._size
         jobs = []
         for start in range(0, len(seqs), size):
             chunk = seqs[start : start + size]
