@@ -31,6 +31,7 @@ class Group:
         maybe: An earlier attempt may have been delivered, so the request may only be repeated as it was.
         body: Hash of the request as it was.
         first_at: When the first attempt was made, in seconds since 1970.
+        provider: Who was asked; only it knows the key.
     """
 
     seqs: tuple[int, ...]
@@ -38,6 +39,7 @@ class Group:
     maybe: bool
     body: str
     first_at: float
+    provider: str
 
 
 @dataclass(slots=True)
@@ -233,6 +235,7 @@ def _groups(entries: Sequence[Entry], state: str) -> list[tuple[Group, float]]:
                 bool(group[0].maybe),
                 group[0].body,
                 group[0].first_at,
+                group[0].provider,
             ),
             max(entry.not_before for entry in group),
         )

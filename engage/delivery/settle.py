@@ -85,13 +85,13 @@ class Judge:
         """Record that a request never left; that does not count as an attempt."""
         self._gate.failed()
         self._failing.update((job.seqs[0], -1))
-        again = Group(tuple(job.seqs), job.attempt - 1, job.maybe, job.body, job.first_at)
+        again = Group(tuple(job.seqs), job.attempt - 1, job.maybe, job.body, job.first_at, self._provider.name)
         wait = backoff(1, base=self._limits.backoff_base, cap=self._limits.backoff_cap, chance=self._chance)
         self._retry(job.held, again, self._wall() + wait, [None] * len(job.seqs))
 
     def cut_off(self, held: Held, group: Group) -> None:
         """Record that the sender of a request ended before its answer was recorded."""
-        judged = verdict(OutcomeStatus.UNKNOWN, maybe=group.maybe, keyed=self.keyed(group.first_at), exhausted=False)
+        judged = verdict(OutcomeStatus.UNKNOWN, maybe=group.maybe, keyed=self._knows(group), exhausted=False)
         if judged.state == "retry":
             group.maybe = True
             self._retry(held, group, 0.0, [None] * len(group.seqs))
@@ -101,11 +101,15 @@ class Judge:
 
     def stale(self, held: Held, group: Group) -> bool:
         """Put a group in doubt whose first attempt may have been delivered and whose key is no longer known."""
-        if not group.maybe or self.keyed(group.first_at):
+        if not group.maybe or self._knows(group):
             return False
         detail = "the provider no longer knows the key of the first attempt"
         held.changes.results += [Result(seq, "in_doubt", 1, at=self._now(), detail=detail) for seq in group.seqs]
         return True
+
+    def _knows(self, group: Group) -> bool:
+        """Whether a request made then may be made again here: the provider is the one that was asked, and knows it."""
+        return group.provider == self._provider.name and self.keyed(group.first_at)
 
     def _learn(self, statuses: set[OutcomeStatus]) -> bool:
         """Tell the gate; True when the answer shows the provider at work."""
@@ -146,7 +150,7 @@ class Judge:
             maybe = any(judged.maybe for judged in verdicts if judged.state == "retry")
             counted = any(outcome.status not in _UNCOUNTED for _, outcome in again)
             attempt = job.attempt if counted else job.attempt - 1
-            group = Group(tuple(seq for seq, _ in again), attempt, maybe, job.body, job.first_at)
+            group = Group(tuple(seq for seq, _ in again), attempt, maybe, job.body, job.first_at, self._provider.name)
             kinds = {(outcome.status, outcome.retry_after): outcome for _, outcome in again}
             wait = max(self._wait(outcome, job.attempt) for outcome in kinds.values())
             self._retry(held, group, self._wall() + wait, [outcome.detail[:200] or None for _, outcome in again])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 import polars as pl
 
+from engage.channels import registry
 from engage.channels.provider import Provider
-from engage.channels.registry import provider
 from engage.content.localised import make_renderer
 from engage.delivery.again import plan_again
 from engage.delivery.beside import beside_loop
@@ -22,8 +25,9 @@ from engage.delivery.metrics import metrics
 from engage.delivery.pacing import Limits
 from engage.delivery.sender import deliver, summarise
 from engage.delivery.summary import Report, Summary
-from engage.errors import ConfigurationError, EngageError, PlanError
+from engage.errors import ChannelError, ConfigurationError, EngageError, PlanError
 from engage.lake.runs import Run, list_runs, read_run
+from engage.logs import log
 from engage.workspace.base import Base, Time
 
 __all__ = ["DeliveryFace", "deliver_run", "open_ledger", "run_provider"]
@@ -42,16 +46,21 @@ def run_provider(workspace: Base, channel: str, name: str | None) -> Provider:
     Args:
         workspace: Where it is configured.
         channel: The channel.
-        name: A provider to use instead of the channel's own.
+        name: A provider to use instead of the channel's own; its options are those of
+            ``[tool.engage.channels.<channel>.<provider>]``.
     """
     options = dict(workspace.settings.channel(channel))
-    if name:
-        options["provider"] = name
-    return provider(channel, options, outbox=workspace.settings.outbox)
+    others = {one.name: options.pop(one.name, {}) for one in registry.PROVIDERS if channel in one.channels}
+    if name and name != registry.setup(channel, options).name:
+        options = {**others.get(name, {}), "provider": name}
+    return registry.provider(channel, options, outbox=workspace.settings.outbox)
 
 
 def deliver_run(workspace: Base, run: Run, *, now: datetime | None = None, report: Report | None = None) -> Summary:
     """Send what is still to be sent of a planned run, of a campaign or a journey; harmless to repeat.
+
+    While its provider is down, those in ``fallback`` are asked in turn. What the first may have taken is not asked of
+    another, but in doubt.
 
     Args:
         workspace: Where it was planned.
@@ -64,27 +73,56 @@ def deliver_run(workspace: Base, run: Run, *, now: datetime | None = None, repor
         ConfigurationError: The channel is not set up right; nobody is left out.
         ChannelError: The provider cannot be reached; send again later.
     """
-    chosen = run_provider(workspace, run.channel, run.provider)
+    channel = workspace.settings.channel(run.channel)
+    names = [run.provider, *(run.fallback or _names(channel.get("fallback", ()), run.channel))]
+    for n, name in enumerate(names):
+        provider = run_provider(workspace, run.channel, name)
+        try:
+            return beside_loop(partial(_send, workspace, run, provider, now), report)
+        except ChannelError as error:
+            if n + 1 == len(names) or (workspace.stop is not None and workspace.stop.is_set()):
+                raise
+            log("falling_back", level=logging.WARNING, run=run.run_id, provider=provider.name, error=str(error))
+    raise AssertionError
+
+
+def _send(workspace: Base, run: Run, provider: Provider, now: datetime | None, report: Report | None) -> Summary:
+    with closing(open_ledger(workspace)) as ledger:
+        return deliver(
+            run,
+            lake=workspace.lake,
+            ledger=ledger,
+            provider=provider,
+            make_renderer=make_renderer,
+            now=now,
+            limits=_limits(workspace, run.channel),
+            suppressed=_suppressed(workspace, run) if now is None else None,
+            report=report,
+            stop=workspace.stop,
+            gates=workspace.gates,
+        )
+
+
+def _limits(workspace: Base, channel: str) -> Limits:
+    """The workspace's limits, and the channel's own ``rate`` and ``concurrency``, whichever is lower."""
+    options = workspace.settings.options.get("delivery", {})
     short = {"patience": 2.0, "turn": 20.0} if workspace.stop is not None else {}  # a worker has others to see to
-    limits = Limits.read(workspace.settings.options.get("delivery", {}), unreachable=3.0, **short)
+    limits = Limits.read(options, unreachable=3.0, **short)
+    own = workspace.settings.channel(channel)
+    for name, option in (("per_second", "rate"), ("concurrency", "concurrency")):
+        if (value := own.get(option)) is not None:
+            Limits.read({name: value})
+            there = getattr(limits, name) if name in options else None
+            limits = replace(limits, **{name: value if there is None else min(value, there)})
+    return limits
 
-    def send(told: Report | None) -> Summary:
-        with closing(open_ledger(workspace)) as ledger:
-            return deliver(
-                run,
-                lake=workspace.lake,
-                ledger=ledger,
-                provider=chosen,
-                make_renderer=make_renderer,
-                now=now,
-                limits=limits,
-                suppressed=_suppressed(workspace, run) if now is None else None,
-                report=told,
-                stop=workspace.stop,
-                gates=workspace.gates,
-            )
 
-    return beside_loop(send, report)
+def _names(given: object, channel: str) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        where = f"[tool.engage.channels.{channel}]"
+        raise ConfigurationError("fallback is not a list of providers", where=where, hint='fallback = ["smtp"]')
+    return tuple(names)
 
 
 class DeliveryFace(Base):

@@ -260,3 +260,39 @@ def test_a_wrong_key_stops_the_run_whatever_is_under_way(workspace: engage.Works
         send(space)
     assert space.run("r").counts() == {"sent": 10, "pending": 30}
     assert space.run("r").state == "failed"
+
+
+def test_a_fallback_sends_while_the_first_is_down_and_never_what_the_first_may_have_taken(
+    workspace: engage.Workspace, edge: Any, hangs_up: Any
+) -> None:
+    file = workspace.root / "pyproject.toml"
+    file.write_text(
+        file.read_text()
+        + f'\n[tool.engage.channels.webhook]\nprovider = "webhook"\nurl = "{edge.url}"\nallow_private = true\n'
+        'fallback = ["outbox"]\n[tool.engage.delivery]\nbackoff_base = 0.02\nunreachable = 0.2\nbreaker = 3\n'
+        "concurrency = 2\n"
+    )
+    space = engage.Workspace.open(workspace.root)
+    earlier = datetime.now(UTC) - timedelta(days=1)
+    space.land_profiles([{"user_id": f"u{i}", "email": f"u{i}@example.com"} for i in range(10)], now=earlier)
+    space.create_campaign("news", {"title": "News", "channel": "webhook", "everyone": True, "content": {}})
+    edge.answer = hangs_up()
+    summary = space.campaign("news").send()
+    maybe = len(set(edge.seen))
+    assert 0 < maybe < 10
+    assert summary.counts() == {"sent": 10 - maybe, "in_doubt": maybe}
+    written = {path.stem for path in (space.settings.outbox / "webhook").iterdir()}
+    assert len(written) == 10 - maybe
+    assert not written & set(edge.seen)
+
+
+def test_a_channel_has_its_own_pace(workspace: engage.Workspace, edge: Any) -> None:
+    space = planned(workspace, edge.url, 40)
+    file = space.root / "pyproject.toml"
+    file.write_text(file.read_text() + "rate = 40\n[tool.engage.delivery]\nper_second = 1000\n")
+    began = time.monotonic()
+    assert engage.Workspace.open(space.root).send_run("r").counts() == {"sent": 40}
+    assert time.monotonic() - began > 0.7
+    file.write_text(file.read_text().replace("rate = 40", 'rate = "fast"'))
+    with pytest.raises(ConfigurationError, match="per_second is not a number above 0"):
+        engage.Workspace.open(space.root).send_run("r")
