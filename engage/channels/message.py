@@ -52,6 +52,8 @@ class Outcome:
         retry_after: Seconds to wait, when the provider said so.
         suppress: The address is dead or unwilling: it is not to be used again.
         detail: The provider's raw answer, shortened; free of addresses and secrets.
+        dead_since: When the address died, where the provider says so; an address that was registered again since
+            then is alive.
     """
 
     message_id: str
@@ -61,6 +63,7 @@ class Outcome:
     retry_after: float | None = None
     suppress: bool = False
     detail: str = ""
+    dead_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

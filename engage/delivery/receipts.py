@@ -14,7 +14,7 @@ import pyarrow as pa
 from engage.lake.landing import Lake
 from engage.lake.runs import Run
 from engage.lake.schema import DATASETS
-from engage.vocabulary import Channel, Event
+from engage.vocabulary import Channel, Event, PermanentReason
 
 __all__ = ["Ending", "ending_rows", "held_out_rows", "land_endings", "land_held_out", "tally"]
 
@@ -36,7 +36,8 @@ class Ending(NamedTuple):
         at: The send's clock, in microseconds since 1970.
         reason: Why it failed.
         detail: The provider's words.
-        suppress: 1 when the address is not to be used again.
+        suppress: 1 when the address is not to be used again; larger where it is known since when, in microseconds
+            since 1970.
     """
 
     row: int
@@ -118,8 +119,9 @@ def land_endings(
 ) -> None:
     """Land what became of messages; harmless to repeat.
 
-    An address that is not to be used again is landed as such in the same stroke: ``Channel Unsubscribed``, and for a
-    push token or web-push subscription the device's end.
+    An address that is not to be used again is landed as such in the same stroke: ``Channel Unsubscribed``, for a
+    push token or web-push subscription the device's end, and for an app's token ``App Uninstalled``. They bear the
+    time from which the address was dead, where it is known, so that a device that has registered since stays.
 
     Args:
         lake: Where.
@@ -133,19 +135,23 @@ def land_endings(
         for recipients, endings in parts
         if (suppressed := [ending for ending in endings if ending.suppress])
     ]
-    rows = {"notifications": pa.concat_tables([*tables, *(unsubscribed for unsubscribed, _ in dead)])}
+    rows = {"notifications": pa.concat_tables([*tables, *(unsubscribed for unsubscribed, _, _ in dead)])}
     if dead and run.channel in (Channel.PUSH, Channel.WEB_PUSH):
-        rows["devices"] = pa.concat_tables([devices for _, devices in dead])
+        rows["devices"] = pa.concat_tables([devices for _, devices, _ in dead])
+    if dead and run.channel == Channel.PUSH:
+        rows["events"] = pa.concat_tables([uninstalled for _, _, uninstalled in dead])
     lake.land_all(rows)
 
 
 def _suppressions(
     run: Run, recipients: pa.Table, endings: Sequence[Ending], received_at: datetime
-) -> tuple[pa.Table, pa.Table]:
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """What a dead address means: the end of the subscription, of the device, and of the app on it."""
     who = recipients.take([ending.row for ending in endings])
     n = len(endings)
     ids = [f"{message_id}:suppressed" for message_id in who["message_id"].to_pylist()]
-    at = pa.array([ending.at for ending in endings], pa.int64()).cast(_TIME)
+    since = [min(ending.at, ending.suppress) if ending.suppress > 1 else ending.at for ending in endings]
+    at = pa.array(since, pa.int64()).cast(_TIME)
     unsubscribed = _rows(
         run,
         event_id=ids,
@@ -169,7 +175,24 @@ def _suppressions(
         "active": pa.array([False] * n),
         "source": pa.array(["delivery"] * n, pa.string()),
     }
-    return unsubscribed, pa.table(devices).cast(DATASETS["devices"].schema)
+    events = {
+        "event_id": pa.array(
+            [f"{message_id}:uninstalled" for message_id in who["message_id"].to_pylist()], pa.string()
+        ),
+        "user_id": who["user_id"],
+        "anonymous_id": pa.nulls(n, pa.string()),
+        "event_name": pa.array([str(Event.APP_UNINSTALLED)] * n, pa.string()),
+        "event_time": at,
+        "received_at": devices["received_at"],
+        "properties": pa.nulls(n, pa.string()),
+        "source": devices["source"],
+    }
+    gone = pa.array([ending.reason == PermanentReason.UNREGISTERED for ending in endings])
+    return (
+        unsubscribed,
+        pa.table(devices).cast(DATASETS["devices"].schema),
+        pa.table(events).cast(DATASETS["events"].schema).filter(gone),
+    )
 
 
 def land_held_out(lake: Lake, run: Run, recipients: pa.Table, *, at: datetime, received_at: datetime) -> None:

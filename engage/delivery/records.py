@@ -47,7 +47,7 @@ create table if not exists message (
     provider_id text,
     reason text,
     detail text,
-    suppress smallint not null default 0,
+    suppress bigint not null default 0,
     landed smallint not null default 0,
     primary key (run, seq)
 ) {options};
@@ -91,7 +91,8 @@ class Result(NamedTuple):
         maybe: 1 when this or an earlier attempt may have been delivered.
         not_before: When to try again, in seconds since 1970.
         at: The send's clock, in microseconds since 1970.
-        suppress: 1 when the address is not to be used again.
+        suppress: 1 when the address is not to be used again; larger where it is known since when, in microseconds
+            since 1970.
     """
 
     seq: int

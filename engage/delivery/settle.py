@@ -142,7 +142,7 @@ class Judge:
                     outcome.provider_id,
                     reason,
                     outcome.detail[:200] or None,
-                    int(outcome.suppress),
+                    _suppress(outcome),
                     name,
                 )
             )
@@ -178,6 +178,13 @@ class Judge:
             for seq, detail in zip(group.seqs, details, strict=True)
         ]
         held.retries.append((not_before, group))
+
+
+def _suppress(outcome: Outcome) -> int:
+    """Whether the address is dead, and since when, as the ledger has it."""
+    if outcome.suppress and outcome.dead_since is not None:
+        return max(1, int(outcome.dead_since.timestamp() * 1e6))
+    return int(outcome.suppress)
 
 
 def _whole_or_not(verdicts: Sequence[Verdict]) -> list[Verdict]:

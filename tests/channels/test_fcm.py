@@ -12,17 +12,20 @@ from urllib.parse import parse_qs
 
 import httpx
 import jwt
+import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+import engage
 from engage.channels.message import Message, Outcome
 from engage.channels.push.fcm import Fcm
 from engage.channels.registry import Configured
 from engage.delivery.transport import Caller
 from engage.errors import ChannelError, ConfigurationError, InvalidAddressError, UnsupportedContentError
+from engage.lake.schema import DATASETS
 from engage.vocabulary import OutcomeStatus, PermanentReason
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -338,3 +341,50 @@ def test_many_at_once_share_one_token_over_a_real_connection(google: Google) -> 
     assert all(by_id[f"m{n}"].status == OutcomeStatus.SENT for n in range(20))
     assert (by_id["gone"].reason, by_id["gone"].suppress) == (PermanentReason.UNREGISTERED, True)
     assert (by_id["busy"].status, by_id["busy"].retry_after) == (T, 2)
+
+
+def register(workspace: engage.Workspace, at: datetime, **tokens: str) -> None:
+    rows = [
+        {
+            "change_id": f"{token}:{at.isoformat()}",
+            "user_id": user_id,
+            "changed_at": at,
+            "received_at": at,
+            "channel": "push",
+            "platform": "android",
+            "token": token,
+            "environment": "production",
+            "active": True,
+            "source": "app",
+        }
+        for user_id, token in tokens.items()
+    ]
+    workspace.lake.land("devices", pa.Table.from_pylist(rows, DATASETS["devices"].schema))
+
+
+def test_a_dead_token_ends_its_device_until_it_registers_again(
+    workspace: engage.Workspace, google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = {"client_email": "a@demo.example", "private_key": PEM, "project_id": "demo"}
+    monkeypatch.setenv("FCM_SERVICE_ACCOUNT", json.dumps(account))
+    file = workspace.root / "pyproject.toml"
+    url = f"http://127.0.0.1:{google.server_port}"
+    options = f'provider = "fcm"\nbase_url = "{url}"\ntoken_url = "{url}/token"\n'
+    file.write_text(file.read_text() + f"\n[tool.engage.channels.push]\n{options}")
+    workspace = engage.Workspace.open(workspace.root)
+    workspace.land_profiles([{"user_id": user} for user in ("ada", "bob")], now=NOW)
+    register(workspace, NOW, ada="tokA", bob="goneB")
+    content = {"title": "Hi {{ user_id }}", "body": "News"}
+    workspace.create_campaign("news", {"title": "News", "channel": "push", "everyone": True, "content": content})
+    summary = workspace.campaign("news").send()
+    assert (summary.sent, dict(summary.failed)) == (1, {"unregistered": 1})
+    assert [told["notification"]["title"] for told in google.sent] == ["Hi ada"]
+    assert workspace.sql("select user_id from devices").rows() == [("ada",)]
+    assert workspace.sql("select user_id from events where event_name = 'App Uninstalled'").rows() == [("bob",)]
+    assert workspace.suppressions("push").select("address", "reason").rows() == [("goneB", "unregistered")]
+    assert workspace.sql("select user_id from consents").is_empty()  # nobody said no
+    again = datetime.now(UTC) + timedelta(seconds=1)
+    register(workspace, again, bob="goneB")
+    later = again + timedelta(seconds=1)
+    assert workspace.suppressions("push", as_of=later).is_empty()
+    assert workspace.sql("select user_id from reachable where channel = 'push'", as_of=later).height == 2
