@@ -13,6 +13,7 @@ from engage.cli.campaign import campaign, label
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
+from engage.cli.journey import journey
 from engage.cli.report import report
 from engage.cli.segment import segment
 from engage.cli.suppression import suppression
@@ -47,6 +48,7 @@ for command in (
     segment,
     label,
     campaign,
+    journey,
     delivery,
     worker,
     suppression,

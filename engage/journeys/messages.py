@@ -27,7 +27,9 @@ LATE = timedelta(days=1)
 """A message that fell due this long before the tick (nothing ran for days) is not sent any more."""
 
 
-def message_campaign(settings: Settings, journey: Journey, node: Node, span: tuple[datetime, datetime]) -> Campaign:
+def message_campaign(
+    settings: Settings, journey: Journey, node: Node, span: tuple[datetime, datetime], version: int = 0
+) -> Campaign:
     """A message node as the campaign that planning and delivery know, for those who reached it in a span.
 
     All of a journey's messages are one campaign's, so its control group is held out of each of them, and what it
@@ -38,6 +40,7 @@ def message_campaign(settings: Settings, journey: Journey, node: Node, span: tup
         journey: Whose.
         node: Which message.
         span: From when until before when they reached it.
+        version: In which version; 0 for any.
 
     Raises:
         ConfigurationError: The content is not a campaign's; it names the node.
@@ -50,6 +53,7 @@ def message_campaign(settings: Settings, journey: Journey, node: Node, span: tup
     own, name = literal(journey.journey_id), literal(node.id)
     since, until = literal(span[0]), literal(span[1])
     there = f"journey_id = {own} and entered_at >= {since} and entered_at < {until}"
+    there += f" and version = {version}" if version else ""
     ended = ", ".join(map(literal, (GOAL_MET, EXIT_MET, LEFT)))
     values |= {
         "title": journey.title,
@@ -74,12 +78,14 @@ def message_campaign(settings: Settings, journey: Journey, node: Node, span: tup
     return replace(campaign, journey_id=journey.journey_id, approved=10**12)
 
 
-def reached(engine: Engine, record: Record, since: datetime, until: datetime) -> list[tuple[int, str]]:
-    """The nodes somebody reached in the ticks after a time: version and node."""
-    query = (
-        f"select distinct version, node from ({record.moves(since)}) "
-        f"where entered_at < {literal(until)} order by version, node"
-    )
+def reached(engine: Engine, file: Path) -> list[tuple[int, str]]:
+    """The nodes somebody reached in one tick: version and node.
+
+    Args:
+        engine: What answers.
+        file: The tick's moves.
+    """
+    query = f"select distinct version, node from read_parquet({literal(str(file))}) order by version, node"
     return [(int(version), str(node)) for version, node in engine.frame(query).rows()]
 
 
