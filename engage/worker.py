@@ -1,6 +1,7 @@
 """The worker: what a workspace does by itself, again and again until it is told to stop.
 
-It does a list of duties, each in its turn: campaigns that are due, runs that are unfinished, small files of the lake.
+It does a list of duties, each in its turn: campaigns that are due, runs that are unfinished, what
+providers told later of messages in doubt, small files of the lake.
 One worker leads a workspace. Where the ledger is on Postgres more may run: they send what the leader planned, and one
 of them leads when it is gone. Killed at any instant, whoever starts next goes on where it was.
 """
@@ -50,6 +51,12 @@ def _runs(workspace: Workspace) -> list[str]:
     return [error for _, error in workspace.deliver_due() if error]
 
 
+def _doubt(workspace: Workspace) -> list[str]:
+    if settled := workspace.settle_doubt():
+        log("doubt_settled", messages=settled)
+    return []
+
+
 def _compaction(workspace: Workspace) -> list[str]:
     workspace.compact()
     return []
@@ -58,6 +65,7 @@ def _compaction(workspace: Workspace) -> list[str]:
 DUTIES: tuple[Duty, ...] = (
     Duty("campaigns", 5.0, _campaigns),
     Duty("runs", 5.0, _runs, shared=True),
+    Duty("doubt", 60.0, _doubt),
     Duty("compaction", 3600.0, _compaction),
 )
 """What a worker does, in this order."""

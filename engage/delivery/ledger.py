@@ -186,6 +186,13 @@ class Ledger:
         """Every run's id, state and counts, as :meth:`counts` gives them."""
         return [(record.run_id, record.state, self.counts(record.key)) for record in self.runs()]
 
+    def doubtful(self) -> list[str]:
+        """The runs with messages in doubt, by their ids."""
+        rows = self._db.execute(
+            "select run_id from run where exists (select 1 from message where run = run.id and state = 'in_doubt')"
+        )
+        return sorted(run_id for (run_id,) in rows)
+
     def forget(self, run_id: str) -> None:
         """Let go of all that is known of a run."""
         with self._db.transaction():

@@ -18,7 +18,7 @@ from engage.channels.provider import Provider
 from engage.content.localised import make_renderer
 from engage.delivery.again import plan_again
 from engage.delivery.beside import beside_loop
-from engage.delivery.control import pause, resolve, resume
+from engage.delivery.control import pause, resolve, resume, settle
 from engage.delivery.guard import recover
 from engage.delivery.ledger import Ledger
 from engage.delivery.metrics import metrics
@@ -239,6 +239,20 @@ class DeliveryFace(Base):
         )
         return plan_again(self.settings, run, failed["message_id"].to_list(), now=self.moment(now) or datetime.now(UTC))
 
+    def settle_doubt(self) -> int:
+        """Take people out of doubt of whose message the provider told afterwards: delivered, viewed, clicked or failed.
+
+        Returns:
+            How many there were.
+        """
+        with closing(open_ledger(self)) as ledger:
+            settled = 0
+            for run_id in ledger.doubtful():
+                told = dict(self.engine.frame(_TOLD_LATER, {"run": run_id}).rows())
+                if told:
+                    settled += settle(read_run(self.settings, run_id), told, lake=self.lake, ledger=ledger)
+        return settled
+
     def recover_run(self, run_id: str, others: Literal["in_doubt", "pending"] = "in_doubt") -> Summary:
         """Enter a run whose ledger was lost anew, by what the lake knows of it.
 
@@ -312,6 +326,14 @@ select user_id, message_id, outcome
 from outcomes
 where run_id = $run and (outcome = 'in_doubt' or outcome like 'failed:%')
 order by user_id
+"""
+
+_TOLD_LATER = """
+select message_id, outcome
+from outcomes
+where run_id = $run and (outcome = 'sent' or outcome like 'failed:%') and message_id in (
+    select message_id from notifications where run_id = $run and event_name = 'Notification In Doubt'
+)
 """
 
 _GONE = """

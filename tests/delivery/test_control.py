@@ -98,3 +98,26 @@ def test_a_paused_run_sends_nothing_until_it_goes_on(workspace: engage.Workspace
         options["ledger"] = ledger
         assert deliver(run, make_renderer=Plain, **options).counts() == {"sent": 4}
         assert summarise(run, ledger).state == "completed"
+
+
+def test_what_the_provider_tells_later_ends_the_doubt(workspace: engage.Workspace) -> None:
+    run, lake, provider = planned(workspace, 6), workspace.lake, Mute(silent=4)
+    with closing(Ledger.open(workspace.settings.ledger)) as ledger:
+        counts = deliver(run, lake=lake, ledger=ledger, provider=provider, make_renderer=Plain).counts()
+    assert counts == {"sent": 2, "in_doubt": 4}
+    assert workspace.settle_doubt() == 0
+    told = [("m0", "Notification Delivered", None), ("m1", "Notification Clicked", None)]
+    told.append(("m2", "Notification Failed", "hard_bounce"))
+    workspace.land_events(
+        [
+            {"user_id": f"u{n}", "event_name": name, "event_id": f"callback-{n}", "event_time": "2026-03-02",
+             "properties": {"message_id": message, "run_id": "r", "channel": "email", "reason": reason}}
+            for n, (message, name, reason) in enumerate(told)
+        ]
+    )  # fmt: skip
+    assert workspace.settle_doubt() == 3
+    assert workspace.settle_doubt() == 0
+    expected = {"sent": 4, "failed:hard_bounce": 1, "in_doubt": 1}
+    assert workspace.run("r").counts() == expected
+    outcomes = workspace.sql("select outcome, count(*) as n from outcomes group by 1")
+    assert dict(outcomes.rows()) == expected
