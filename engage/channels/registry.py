@@ -96,6 +96,13 @@ PROVIDERS: tuple[Setup, ...] = (
         {"project": "", "ttl": 2_419_200, "base_url": "https://fcm.googleapis.com", "token_url": ""},
         {"service_account": "FCM_SERVICE_ACCOUNT"},
     ),
+    Setup(
+        "apns",
+        (Channel.PUSH,),
+        "engage.channels.push.apns:Apns",
+        {"team_id": ..., "key_id": ..., "topic": ..., "environment": "production", "ttl": 2_419_200, "base_url": ""},
+        {"private_key": "APNS_PRIVATE_KEY"},
+    ),
 )
 """Every provider; the first that serves a channel is its default."""
 

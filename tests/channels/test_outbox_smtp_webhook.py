@@ -359,7 +359,7 @@ def test_every_provider_can_be_built_from_its_defaults(tmp_path: Path) -> None:
     needed = {"subject": "mailto:push@example.com"}
     vapid = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"  # RFC 8291, appendix A
     account = '{"client_email": "a@p.example", "private_key": "read when it is used", "project_id": "p"}'
-    secrets = {"VAPID_PRIVATE_KEY": vapid, "FCM_SERVICE_ACCOUNT": account}
+    secrets = {"VAPID_PRIVATE_KEY": vapid, "FCM_SERVICE_ACCOUNT": account, "APNS_PRIVATE_KEY": vapid}
     for item in PROVIDERS:
         for channel in item.channels:
             options = {name: needed.get(name, "1") if value is ... else value for name, value in item.options.items()}

@@ -16,15 +16,15 @@ import jwt
 
 from engage.channels.message import Message, Outcome, Receipt
 from engage.channels.provider import parse_retry_after
+from engage.channels.push.payload import badge, seconds
 from engage.channels.registry import Configured
 from engage.errors import ChannelError, ConfigurationError, InvalidAddressError, UnsupportedContentError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
-__all__ = ["Fcm", "badge"]
+__all__ = ["Fcm"]
 
 _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_MAX_TTL = 2_419_200  # seconds: four weeks
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _FRESH = timedelta(minutes=1)
 _TOKEN = re.compile(r"[A-Za-z0-9_:-]{1,4096}")
@@ -168,7 +168,7 @@ class Fcm:
         data = _data(content.get("data")) | {"message_id": message.message_id, "campaign_id": message.campaign_id}
         if content.get("deep_link"):
             data["deep_link"] = str(content["deep_link"])
-        ttl = _ttl(content.get("ttl"), self._ttl)
+        ttl = seconds(content.get("ttl"), self._ttl)
         notification = {key: str(content[key]) for key in ("title", "body", "image") if content.get(key)}
         collapse, sound = str(content.get("collapse_key") or ""), str(content.get("sound") or "")
         android: dict[str, Any] = {"ttl": f"{ttl}s"}
@@ -205,30 +205,6 @@ def _data(given: object) -> dict[str, str]:
         str(key): value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
         for key, value in given.items()
     }
-
-
-def badge(given: object) -> int:
-    """The number on the app's icon.
-
-    Raises:
-        UnsupportedContentError: It is not a whole number from 0.
-    """
-    text = str(given).strip()
-    if not (text.isascii() and text.isdecimal()):
-        raise UnsupportedContentError(
-            f"badge {text[:20]!r} is not a number", where="push", hint="write 1, or 0 for none"
-        )
-    return int(text[:9])
-
-
-def _ttl(given: object, default: int) -> int:
-    try:
-        seconds = int(str(given)) if given not in (None, "") else default
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds <= _MAX_TTL:
-        raise UnsupportedContentError(f"ttl {given!r} is not 0 to {_MAX_TTL} seconds", where="fcm")
-    return seconds
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
