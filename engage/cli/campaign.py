@@ -126,7 +126,7 @@ def send(context: click.Context, name: str, as_of: str | None, approve: str | No
     with progress_bar(f"sending {name}") as advance:
 
         def told(progress: Progress) -> None:
-            advance(progress.note or f"{progress.rate:,.0f}/s", progress.done, progress.total)
+            advance(progress.line, progress.done, progress.total)
 
         summary = opened(context).campaign(name).send(as_of, approve=approve, report=told)
     counts = ", ".join(f"{outcome.replace('_', ' ')} {n:,}" for outcome, n in summary.counts().items())

@@ -150,7 +150,7 @@ def _send(workspace: Workspace, run: str) -> None:
     with progress_bar(f"sending {run}") as advance:
 
         def told(progress: Progress) -> None:
-            advance(progress.note or f"{progress.rate:,.0f}/s", progress.done, progress.total)
+            advance(progress.line, progress.done, progress.total)
 
         summary = workspace.send_run(run, report=told)
     _told(summary)

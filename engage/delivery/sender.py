@@ -28,6 +28,7 @@ from engage.errors import ConfigurationError, PlanError
 from engage.lake.landing import Lake
 from engage.lake.runs import Run, mark_begun, recipients_path
 from engage.logs import log
+from engage.traces import span
 
 __all__ = ["deliver", "summarise"]
 
@@ -128,9 +129,10 @@ def deliver(
                 suppressed=suppressed,
                 stop=stopped,
             )
-            log("sending", run=run.run_id, channel=run.channel, provider=provider.name)
             began = time.monotonic()
-            with _rarely_collecting():
+            facts: dict[str, Any] = {"run": run.run_id, "channel": run.channel, "provider": provider.name}
+            log("sending", **facts)
+            with _rarely_collecting(), span("engage.deliver", **facts):
                 asyncio.run(window.send())
         if gates is not None:
             gates[name] = gate
@@ -138,8 +140,7 @@ def deliver(
         recipients.close()
     ledger.finish(record.key)
     summary, seconds = summarise(run, ledger), round(time.monotonic() - began, 3)
-    facts: dict[str, Any] = {"run": run.run_id, "channel": run.channel, "provider": provider.name, "seconds": seconds}
-    log("sent", **facts, state=summary.state, **summary.counts(), error=str(window.error or ""))
+    log("sent", **facts, seconds=seconds, state=summary.state, **summary.counts(), error=str(window.error or ""))
     if window.error is not None:
         state = "failed" if isinstance(window.error, ConfigurationError) else "running"
         ledger.set_state(record.key, state, str(window.error), only_from=("running",))

@@ -38,6 +38,20 @@ class Progress:
         """Messages that have ended."""
         return self.sent + sum(self.failed.values()) + self.in_doubt
 
+    @property
+    def line(self) -> str:
+        """How it goes, in a few words: what is waited for, or rate, failures by reason, doubt and time left."""
+        if self.note:
+            return self.note
+        parts = [f"{self.rate:,.0f}/s"]
+        parts += [f"{n:,} failed: {reason.replace('_', ' ')}" for reason, n in sorted(self.failed.items())]
+        if self.in_doubt:
+            parts.append(f"{self.in_doubt:,} in doubt")
+        if self.seconds_left is not None and self.done < self.total:
+            minutes, seconds = divmod(round(self.seconds_left), 60)
+            parts.append(f"{minutes}:{seconds:02} left")
+        return ", ".join(parts)
+
 
 Report = Callable[[Progress], None]
 """Told of progress a few times a second."""

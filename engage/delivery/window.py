@@ -28,6 +28,7 @@ from engage.delivery.transport import Caller
 from engage.errors import ChannelError, ConfigurationError
 from engage.lake.landing import Lake
 from engage.lake.runs import Run
+from engage.traces import span
 from engage.vocabulary import OutcomeStatus, PermanentReason
 
 __all__ = ["Suppressed", "Window"]
@@ -359,7 +360,8 @@ class Window:
         part = held.endings[held.landed : upto]
         if part:
             parts = [(held.rows.table, part)]
-            await asyncio.to_thread(land_endings, self.lake, self.run, parts, received_at=datetime.now(UTC))
+            with span("engage.land", run=self.run.run_id, rows=len(part)):
+                await asyncio.to_thread(land_endings, self.lake, self.run, parts, received_at=datetime.now(UTC))
             held.landed = upto
         self._landed_at = time.monotonic()
 
