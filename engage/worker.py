@@ -1,7 +1,7 @@
 """The worker: what a workspace does by itself, again and again until it is told to stop.
 
 It does a list of duties, each in its turn: campaigns that are due, runs that are unfinished, what
-providers told later of messages in doubt, small files of the lake.
+providers told later of messages in doubt, reports to mail, small files of the lake.
 One worker leads a workspace. Where the ledger is on Postgres more may run: they send what the leader planned, and one
 of them leads when it is gone. Killed at any instant, whoever starts next goes on where it was.
 """
@@ -57,6 +57,14 @@ def _doubt(workspace: Workspace) -> list[str]:
     return []
 
 
+def _reports(workspace: Workspace) -> list[str]:
+    done = workspace.tick_reports()
+    refused = [
+        f"{one.name}: {len(one.mailed.failed)} addresses refused" for one in done if one.mailed and one.mailed.failed
+    ]
+    return [one.error for one in done if one.error] + refused
+
+
 def _compaction(workspace: Workspace) -> list[str]:
     workspace.compact()
     return []
@@ -66,6 +74,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("campaigns", 5.0, _campaigns),
     Duty("runs", 5.0, _runs, shared=True),
     Duty("doubt", 60.0, _doubt),
+    Duty("reports", 60.0, _reports),
     Duty("compaction", 3600.0, _compaction),
 )
 """What a worker does, in this order."""

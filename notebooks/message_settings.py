@@ -1,0 +1,193 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Message settings")
+
+with app.setup:
+    import marimo as mo
+    import polars as pl
+
+    import engage
+    from engage.channels.registry import setup
+    from engage.vocabulary import Channel
+
+
+@app.cell
+def _():
+    ws = engage.Workspace.open(mo.notebook_dir() or ".")
+    get_changes, set_changes = mo.state(0)
+    return get_changes, set_changes, ws
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    # Message settings
+
+    ## Message labels
+
+    A label goes on a campaign when it is made or edited; every message sent carries it, and segments, retention and
+    reports can pick out the people who were sent it.
+    """)
+    return
+
+
+@app.cell
+def _(get_changes, ws):
+    get_changes()
+    _sent = dict(ws.label_report().select("label", "users_sent").rows())
+    _rows = [
+        {
+            "label": one.name,
+            "what for": one.description,
+            "people sent": _sent.get(one.name, 0),
+            "made": one.created_at[:10],
+        }
+        for one in ws.labels()
+    ]
+    mo.ui.table(pl.DataFrame(_rows), selection=None, show_download=False) if _rows else mo.md("*No label yet.*")
+    return
+
+
+@app.cell
+def _():
+    new_label = (
+        mo.md("{name} {description}")
+        .batch(
+            name=mo.ui.text(placeholder="Onboarding", label="Name"),
+            description=mo.ui.text(placeholder="first two weeks", label="What for", full_width=True),
+        )
+        .form(submit_button_label="Make label", clear_on_submit=True, bordered=True)
+    )
+    new_label
+    return (new_label,)
+
+
+@app.cell
+def _(new_label, set_changes, ws):
+    mo.stop(not new_label.value)
+    try:
+        _made = ws.create_label(new_label.value["name"], new_label.value["description"])
+        set_changes(lambda count: count + 1)
+        _said = mo.callout(f"{_made.name} is there.", kind="success")
+    except engage.errors.ConfigurationError as _error:
+        _said = mo.callout(str(_error), kind="danger")
+    _said
+    return
+
+
+@app.cell
+def _(ws):
+    def _state(channel):
+        options = ws.settings.channel(channel)
+        try:
+            chosen = setup(channel, options).name
+        except engage.errors.ConfigurationError as error:
+            return "–", str(error)
+        if chosen == "outbox":
+            return chosen, "messages are written to data/outbox/; nobody is reached"
+        return chosen, str(options.get("from", "configured"))
+
+    channels = pl.DataFrame(
+        [{"channel": one.value, "provider": _state(one)[0], "state": _state(one)[1]} for one in Channel]
+    )
+    mo.vstack(
+        [
+            mo.md(
+                "## Channels\n\nWho sends what: `[tool.engage.channels.<channel>]` in `pyproject.toml`; secrets come "
+                "from the environment."
+            ),
+            mo.ui.table(channels, selection=None, show_download=False),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(get_changes, ws):
+    get_changes()
+    suppressed = ws.suppressions()
+    consents = ws.sql(
+        "select channel, case topic when '' then 'everything' else topic end as topic, "
+        "count(*) filter (where subscribed) as said_yes, count(*) filter (where not subscribed) as said_no "
+        "from consents group by all order by all"
+    )
+    mo.vstack(
+        [
+            mo.md("## Consent\n\nWhat people said yes or no to, by channel and topic."),
+            mo.ui.table(consents, selection=None, show_download=False)
+            if consents.height
+            else mo.md("*Nobody said anything yet: everyone with an address may be written to.*"),
+            mo.md(f"## Suppressed addresses\n\n{suppressed.height:,} addresses are never written to."),
+            mo.ui.table(suppressed, selection=None, page_size=8, show_download=False)
+            if suppressed.height
+            else mo.md(""),
+        ]
+    )
+    return
+
+
+@app.cell
+def _():
+    suppression = (
+        mo.md("{what} {channel} {address}")
+        .batch(
+            what=mo.ui.dropdown(["suppress", "take off the list"], value="suppress"),
+            channel=mo.ui.dropdown(["email", "sms"], value="email"),
+            address=mo.ui.text(placeholder="ada@example.com", full_width=True),
+        )
+        .form(submit_button_label="Do it", clear_on_submit=True, bordered=True)
+    )
+    suppression
+    return (suppression,)
+
+
+@app.cell
+def _(set_changes, suppression, ws):
+    mo.stop(not suppression.value)
+    _given = suppression.value
+    _do = ws.suppress if _given["what"] == "suppress" else ws.unsuppress
+    try:
+        _do(_given["channel"], _given["address"].strip())
+        set_changes(lambda count: count + 1)
+        _told = mo.callout("Done.", kind="success")
+    except engage.errors.EngageError as _error:
+        _told = mo.callout(str(_error), kind="danger")
+    _told
+    return
+
+
+@app.cell
+def _(ws):
+    _names = ("delivery", "caps", "quiet_hours", "global_control_percent")
+    _rows = [
+        {"setting": name, "value": str(ws.settings.options[name])} for name in _names if name in ws.settings.options
+    ]
+    _own = [
+        {
+            "campaign": one.campaign_id,
+            "held out": f"{one.control_percent:g} %",
+            "messages a second": one.throttle_per_second,
+            "priority": one.priority,
+            "topic": one.topic,
+            "own caps": len(one.caps),
+        }
+        for one in ws.campaigns()
+    ]
+    mo.vstack(
+        [
+            mo.md(
+                "## Limits\n\nPace, caps, quiet hours and the share nobody writes to: `[tool.engage]` in `pyproject.toml`, and "
+                "each campaign's own `campaign.toml`."
+            ),
+            mo.ui.table(pl.DataFrame(_rows), selection=None, show_download=False)
+            if _rows
+            else mo.md("*None are set: the defaults hold.*"),
+            mo.ui.table(pl.DataFrame(_own), selection=None, show_download=False) if _own else mo.md(""),
+        ]
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()
