@@ -14,6 +14,7 @@ from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
 from engage.cli.journey import journey
+from engage.cli.playbook import playbook
 from engage.cli.report import report
 from engage.cli.segment import segment
 from engage.cli.suppression import suppression
@@ -49,6 +50,7 @@ for command in (
     label,
     campaign,
     journey,
+    playbook,
     delivery,
     worker,
     suppression,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engage.errors import QueryError
 
-__all__ = ["SqlFile", "literal", "parse_value", "read_sql", "with_literals"]
+__all__ = ["SqlFile", "literal", "parse_value", "read_params", "read_sql", "with_literals"]
 
 Value = str | int | float | bool | date | None
 
@@ -69,11 +69,12 @@ def read_sql(path: Path) -> SqlFile:
             header.setdefault(match[1].lower(), match[2])
         elif line.strip() and not line.startswith("--"):
             break
-    params = _params(header.get("params", ""), path)
+    params = read_params(header.get("params", ""), path)
     return SqlFile(path, header.get("title", ""), header.get("grain", ""), text, params)
 
 
-def _params(line: str, path: Path) -> dict[str, Value]:
+def read_params(line: str, path: Path) -> dict[str, Value]:
+    """Read the values of a ``params`` line."""
     found: dict[str, Value] = {}
     position = 0
     while position < len(line):

@@ -10,8 +10,8 @@ from engage.workspace.base import Time
 from engage.workspace.behaviour import BehaviourFace
 from engage.workspace.cohorts import CohortFace
 from engage.workspace.consent import ConsentFace
-from engage.workspace.journeys import JourneyFace
 from engage.workspace.landing import LandingFace
+from engage.workspace.playbooks import PlaybookFace
 from engage.workspace.queries import QueryFace
 from engage.workspace.reporting import ReportingFace
 from engage.workspace.segments import SegmentFace
@@ -21,7 +21,15 @@ __all__ = ["Time", "Workspace"]
 
 
 class Workspace(
-    LandingFace, QueryFace, SegmentFace, CohortFace, BehaviourFace, ReportingFace, ConsentFace, TickingFace, JourneyFace
+    LandingFace,
+    QueryFace,
+    SegmentFace,
+    CohortFace,
+    BehaviourFace,
+    ReportingFace,
+    ConsentFace,
+    TickingFace,
+    PlaybookFace,
 ):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 
