@@ -9,6 +9,7 @@ import click
 
 from engage import __version__
 from engage.cli.analysis import lift, retention
+from engage.cli.behaviour import funnel
 from engage.cli.campaign import campaign, label
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
@@ -55,6 +56,7 @@ for command in (
     worker,
     suppression,
     retention,
+    funnel,
     lift,
     report,
     demo,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import polars as pl
 
+from engage.analysis.events import Selector
+from engage.analysis.funnel import funnel, funnel_times, funnel_users
 from engage.analysis.lift import Lift, lift, lift_table
 from engage.workspace.base import Base, Time
 
@@ -29,3 +34,37 @@ class BehaviourFace(Base):
     def lift_table(self, metric: str = "revenue", within: str = "14 days", as_of: Time = None) -> pl.DataFrame:
         """The lift of every campaign; see :func:`engage.analysis.lift.lift_table`."""
         return lift_table(self.engine, metric, within, self.moment(as_of))
+
+    def funnel(
+        self, steps: Sequence[Selector], within: str = "7 days", *, as_of: Time = None, **question: Any
+    ) -> pl.DataFrame:
+        """Count the users who reached each step; see :func:`engage.analysis.funnel.funnel`.
+
+        Args:
+            steps: 2 to 10 events.
+            within: The time an attempt has, from its first step.
+            as_of: See only what happened before then.
+            question: `order`, `exclude`, `where`, `segment`, `label`, `campaign`, `breakdown`, `start`, `end`.
+
+        Returns:
+            `step`, `event_name`, `users`, `rate`, `median_seconds`: one row a step.
+        """
+        return funnel(self.engine, steps, within=within, as_of=self.moment(as_of), **question)
+
+    def funnel_users(
+        self, steps: Sequence[Selector], step: int, within: str = "7 days", *, as_of: Time = None, **question: Any
+    ) -> pl.DataFrame:
+        """Tell who reached a step, or dropped before it; see :func:`engage.analysis.funnel.funnel_users`."""
+        return funnel_users(self.engine, steps, step, within=within, as_of=self.moment(as_of), **question)
+
+    def funnel_times(
+        self,
+        steps: Sequence[Selector],
+        step: int | None = None,
+        within: str = "7 days",
+        *,
+        as_of: Time = None,
+        **question: Any,
+    ) -> pl.DataFrame:
+        """Tell how the time to a step is spread; see :func:`engage.analysis.funnel.funnel_times`."""
+        return funnel_times(self.engine, steps, step, within=within, as_of=self.moment(as_of), **question)
