@@ -15,6 +15,7 @@ from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
 from engage.cli.journey import journey
+from engage.cli.people import people
 from engage.cli.playbook import playbook
 from engage.cli.report import report
 from engage.cli.segment import segment
@@ -48,6 +49,7 @@ for command in (
     sql,
     check,
     segment,
+    people,
     label,
     campaign,
     journey,

@@ -11,6 +11,7 @@ from engage.workspace.behaviour import BehaviourFace
 from engage.workspace.cohorts import CohortFace
 from engage.workspace.consent import ConsentFace
 from engage.workspace.landing import LandingFace
+from engage.workspace.people import PeopleFace
 from engage.workspace.playbooks import PlaybookFace
 from engage.workspace.queries import QueryFace
 from engage.workspace.reporting import ReportingFace
@@ -24,6 +25,7 @@ class Workspace(
     LandingFace,
     QueryFace,
     SegmentFace,
+    PeopleFace,
     CohortFace,
     BehaviourFace,
     ReportingFace,

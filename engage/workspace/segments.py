@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from engage.analysis.reach import reach
 from engage.analysis.segment_builder import segment_sql
+from engage.analysis.segment_change import breakdown, export_people, moved, overlap, segment_sizes
 from engage.analysis.segment_conditions import Condition
 from engage.analysis.segment_files import count_draft, sample_draft, save_segment
 from engage.analysis.segments import Segment, draft_segment, find_segment
+from engage.errors import QueryError
 from engage.workspace.base import Base, Time
 
 __all__ = ["SegmentFace"]
@@ -82,6 +86,74 @@ class SegmentFace(Base):
         if _NAME.fullmatch(segment.strip()):
             return find_segment(self.engine, segment.strip(), as_of=self.moment(as_of), params=params)
         return draft_segment(self.engine, segment, as_of=self.moment(as_of), params=params)
+
+    def segment_sizes(
+        self, segment: str | Segment, since: Time, until: Time = None, every: str = "week", **params: object
+    ) -> pl.DataFrame:
+        """How many people were in a segment at the start of each period.
+
+        Args:
+            segment: As for :meth:`people`.
+            since: From then.
+            until: Until then; now by default.
+            every: hour, day, week or month.
+            params: Values in place of its defaults.
+
+        Returns:
+            `as_of`, `users`: one row a period; see :func:`engage.analysis.segment_change.segment_sizes`.
+        """
+        found = self.people(segment, **params)
+        return segment_sizes(found, self._time(since), self.moment(until) or datetime.now(UTC), every)
+
+    def segment_overlap(self, first: str | Segment, second: str | Segment, as_of: Time = None) -> pl.DataFrame:
+        """How many people two segments share.
+
+        Returns:
+            `part` (first, both, second), `users`, `rate`: three rows.
+        """
+        return overlap(self.people(first, as_of), self.people(second, as_of))
+
+    def segment_moved(self, segment: str | Segment, since: Time, until: Time = None, **params: object) -> pl.DataFrame:
+        """Who came into a segment and who dropped out of it between two times.
+
+        Returns:
+            `user_id`, `change` (came_in, dropped_out): one row a user who was in it at one of the times only.
+        """
+        return moved(self.people(segment, **params), self._time(since), self.moment(until))
+
+    def segment_breakdown(
+        self, segment: str | Segment, name: str, *, top: int = 20, as_of: Time = None, **params: object
+    ) -> pl.DataFrame:
+        """How many people of a segment have each value of a profile property.
+
+        Returns:
+            `value`, `users`, `rate`: one row a value, the most frequent first.
+        """
+        return breakdown(self.people(segment, as_of, **params), name, top=top)
+
+    def export_people(
+        self,
+        segment: str | Segment,
+        path: str | Path,
+        properties: Sequence[str] = (),
+        as_of: Time = None,
+        **params: object,
+    ) -> int:
+        """Write a segment's people into a ``.csv`` or ``.parquet`` file, with profile properties beside them.
+
+        Returns:
+            How many people.
+
+        Raises:
+            QueryError: The file's ending is neither, or the SQL is wrong.
+        """
+        return export_people(self.people(segment, as_of, **params), Path(path), tuple(properties))
+
+    def _time(self, time: Time) -> datetime:
+        found = self.moment(time)
+        if found is None:
+            raise QueryError("a time is missing", hint="say since when")
+        return found
 
     def save_segment(self, sql: str, name: str, title: str, *, replace: bool = False) -> Path:
         """Keep a select as ``sql/segments/<name>.sql``.
