@@ -124,7 +124,7 @@ def find_people(
     if where:
         conditions.append(Profile(where))
     if event is not None:
-        asked = event if isinstance(event, Mapping) else {"event": event}
+        asked: Mapping[str, Any] = event if isinstance(event, Mapping) else {"event": event}
         conditions.append(Did(asked.get("event"), asked.get("where") or {}))
     if segment:
         conditions.append(InSegment(segment))

@@ -102,7 +102,7 @@ class SegmentFace(Base):
         Returns:
             `as_of`, `users`: one row a period; see :func:`engage.analysis.segment_change.segment_sizes`.
         """
-        found = self.people(segment, **params)
+        found = self.people(segment, None, **params)
         return segment_sizes(found, self._time(since), self.moment(until) or datetime.now(UTC), every)
 
     def segment_overlap(self, first: str | Segment, second: str | Segment, as_of: Time = None) -> pl.DataFrame:
@@ -119,7 +119,7 @@ class SegmentFace(Base):
         Returns:
             `user_id`, `change` (came_in, dropped_out): one row a user who was in it at one of the times only.
         """
-        return moved(self.people(segment, **params), self._time(since), self.moment(until))
+        return moved(self.people(segment, None, **params), self._time(since), self.moment(until))
 
     def segment_breakdown(
         self, segment: str | Segment, name: str, *, top: int = 20, as_of: Time = None, **params: object
