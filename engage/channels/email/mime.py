@@ -19,7 +19,7 @@ from typing import Any
 from engage.channels.message import Message
 from engage.errors import ContentError
 
-__all__ = ["build_email", "plain_text", "sender_of"]
+__all__ = ["build_email", "mailbox", "parts_of", "plain_text", "read_attachment", "sender_of"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
@@ -44,10 +44,8 @@ def build_email(message: Message, *, sender: str) -> Mail:
     """
     content = message.content
     sender = str(content.get("from") or sender)
-    html = str(content.get("html") or "")
-    if html and content.get("preheader"):
-        html = _with_preheader(html, str(content["preheader"]))
-    mail = _body(str(content.get("text") or plain_text(html)), html, content.get("attachments") or ())
+    text, html = parts_of(content)
+    mail = _body(text, html, content.get("attachments") or ())
     mail["From"] = _address(sender, "from")
     mail["To"] = _address(message.address, "address")
     mail["Subject"] = _text(_line(content.get("subject") or "", "subject"))
@@ -61,6 +59,22 @@ def build_email(message: Message, *, sender: str) -> Mail:
     return mail
 
 
+def parts_of(content: Mapping[str, Any]) -> tuple[str, str]:
+    """The plain-text and the HTML part of an e-mail's content.
+
+    Args:
+        content: `html`, `text` and `preheader`, as rendered.
+
+    Returns:
+        The text, made from the HTML where there is none, and the HTML with the preheader and inlined styles; empty
+        where there is no HTML.
+    """
+    html = str(content.get("html") or "")
+    if html and content.get("preheader"):
+        html = _with_preheader(html, str(content["preheader"]))
+    return str(content.get("text") or plain_text(html)), _inlined(html) if html else ""
+
+
 def _body(text: str, html: str, attachments: Sequence[Any]) -> Mail:
     """The parts, nested as RFC 2046 has it: what shows the same thing is alternative, what is added is mixed.
 
@@ -68,7 +82,7 @@ def _body(text: str, html: str, attachments: Sequence[Any]) -> Mail:
     """
     body: Mail = _part(text, "plain")
     if html:
-        body = MIMEMultipart("alternative", None, [body, _part(_inlined(html), "html")])
+        body = MIMEMultipart("alternative", None, [body, _part(html, "html")])
     if attachments:
         body = MIMEMultipart("mixed", None, [body, *map(_attachment, attachments)])
     return body
@@ -96,14 +110,23 @@ def _line(value: object, field: str) -> str:
     return text
 
 
-def _address(value: str, field: str) -> str:
+def mailbox(value: str, field: str) -> tuple[str, str]:
+    """The name and the address of a header such as ``Ada <ada@example.com>``; a domain beyond ASCII in Punycode.
+
+    Raises:
+        ContentError: It has a line break, or is no e-mail address.
+    """
     name, address = parseaddr(_line(value, field))
     user, at, domain = address.rpartition("@")
     if not _LOCAL.fullmatch(user) or not _DOMAIN.fullmatch(domain) or not at:
         raise ContentError(f"{field} is not an e-mail address", where="e-mail", hint="write name@example.com")
     if not domain.isascii():
         address = f"{user}@{domain.encode('idna').decode()}"
-    return formataddr((name, address))
+    return name, address
+
+
+def _address(value: str, field: str) -> str:
+    return formataddr(mailbox(value, field))
 
 
 def _with_preheader(html: str, preheader: str) -> str:
@@ -125,7 +148,12 @@ def _inlined(html: str) -> str:
         raise ContentError(f"the style sheet cannot be inlined: {error}", where="e-mail html") from error
 
 
-def _attachment(attachment: str | Path | Mapping[str, Any]) -> Mail:
+def read_attachment(attachment: str | Path | Mapping[str, Any]) -> tuple[str, str, bytes]:
+    """An attachment's file name, media type and content.
+
+    Raises:
+        ContentError: The file cannot be read, or its name is no line.
+    """
     if isinstance(attachment, Mapping):
         name, content = str(attachment["name"]), bytes(attachment["content"])
     else:
@@ -134,11 +162,15 @@ def _attachment(attachment: str | Path | Mapping[str, Any]) -> Mail:
             name, content = path.name, path.read_bytes()
         except OSError as error:
             raise ContentError(f"attachment {path.name} cannot be read", where="e-mail") from error
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return _line(name, "attachment"), mimetypes.guess_type(name)[0] or "application/octet-stream", content
+
+
+def _attachment(attachment: str | Path | Mapping[str, Any]) -> Mail:
+    name, kind, content = read_attachment(attachment)
     part = MIMEBase(*kind.split("/", 1))
     part.set_payload(content)
     encode_base64(part)
-    part.add_header("Content-Disposition", "attachment", filename=_line(name, "attachment"))
+    part.add_header("Content-Disposition", "attachment", filename=name)
     return part
 
 
