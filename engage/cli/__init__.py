@@ -10,6 +10,7 @@ import click
 from engage import __version__
 from engage.cli.analysis import lift, retention
 from engage.cli.behaviour import funnel
+from engage.cli.audience import audience
 from engage.cli.campaign import campaign, label
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
@@ -54,6 +55,7 @@ for command in (
     campaign,
     journey,
     playbook,
+    audience,
     delivery,
     worker,
     suppression,

@@ -106,6 +106,19 @@ _IDENTITIES = pa.schema(
     ]
 )
 
+_AD_AUDIENCES = pa.schema(
+    [
+        pa.field("change_id", pa.string(), nullable=False),
+        pa.field("audience", pa.string(), nullable=False),
+        pa.field("audience_id", pa.string(), nullable=False),  # the ad network's
+        pa.field("changed_at", _TIME, nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+        pa.field("keys", pa.string(), nullable=False),  # what the cells are, separated by commas
+        pa.field("row", pa.string(), nullable=False),  # hashed cells as a JSON list
+        pa.field("present", pa.bool_(), nullable=False),  # false once it is removed
+    ]
+)
+
 DATASETS = {
     dataset.name: dataset
     for dataset in (
@@ -113,6 +126,7 @@ DATASETS = {
         Dataset("notifications", _NOTIFICATIONS, "event_time", "event_id", ("event_name", "user_id", "event_time")),
         Dataset("profiles", _PROFILES, "changed_at", "change_id", ("user_id", "changed_at")),
         Dataset("devices", _DEVICES, "changed_at", "change_id", ("user_id", "changed_at")),
+        Dataset("ad_audiences", _AD_AUDIENCES, "changed_at", "change_id", ("audience", "row")),
         Dataset("identities", _IDENTITIES, "changed_at", "change_id", ("anonymous_id", "changed_at")),
     )
 }

@@ -10,6 +10,7 @@ from engage.workspace.base import Time
 from engage.workspace.behaviour import BehaviourFace
 from engage.workspace.cohorts import CohortFace
 from engage.workspace.consent import ConsentFace
+from engage.workspace.facebook import FacebookFace
 from engage.workspace.landing import LandingFace
 from engage.workspace.people import PeopleFace
 from engage.workspace.playbooks import PlaybookFace
@@ -32,6 +33,7 @@ class Workspace(
     ConsentFace,
     TickingFace,
     PlaybookFace,
+    FacebookFace,
 ):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 

@@ -1,0 +1,1 @@
+"""Facebook custom audiences (Meta's Marketing API)."""
