@@ -9,8 +9,8 @@ import click
 
 from engage import __version__
 from engage.cli.analysis import lift, retention
-from engage.cli.behaviour import funnel
 from engage.cli.audience import audience
+from engage.cli.behaviour import funnel
 from engage.cli.campaign import campaign, label
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
