@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from engage.analysis.events import Binder
+from engage.analysis.events import Binder, Selector, select_events
 from engage.analysis.retention_sql import sent_condition
 from engage.analysis.segments import Segment, find_segment
 from engage.query.engine import Engine, moment
 from engage.query.files import with_literals
 
-__all__ = ["people_condition", "span_condition"]
+__all__ = ["chosen_events", "people_condition", "span_condition"]
 
 
 def people_condition(
@@ -54,3 +56,38 @@ def span_condition(
             ended = moment((day or date.min) + timedelta(days=1), zone)
         conditions.append(f"event_time < {binder.bind(ended)}")
     return " and ".join(conditions) or "true"
+
+
+def chosen_events(
+    engine: Engine,
+    binder: Binder,
+    event: Selector,
+    *,
+    where: Mapping[str, Any] | None = None,
+    segment: str | Segment | None = None,
+    label: str | None = None,
+    campaign: str | None = None,
+    start: str | date | datetime | None = None,
+    end: str | date | datetime | None = None,
+) -> str:
+    """SQL from `from` on: some events of some people in some time.
+
+    Args:
+        engine: What finds the segment.
+        binder: Takes the values.
+        event: A name, None for any activity, or ``{"event", "where"}``.
+        where: Conditions on properties that must hold besides.
+        segment: Only users of this segment.
+        label: Only users sent a message with this label.
+        campaign: Only users sent this campaign.
+        start: Only events from then on.
+        end: Only events before then; a day is included whole.
+
+    Raises:
+        QueryError: The selector, an operator or a time is not one that there is.
+        UnknownSegmentError: There is no such segment.
+    """
+    chosen = select_events(event, binder, where)
+    people = people_condition(engine, binder, segment, label, campaign)
+    span = span_condition(engine, binder, start, end)
+    return f"from {chosen.relation} where ({chosen.condition}) and ({people}) and ({span})"

@@ -7,9 +7,14 @@ from typing import Any
 
 import polars as pl
 
+from engage.analysis.active_users import active_users, stickiness
 from engage.analysis.events import Selector
 from engage.analysis.funnel import funnel, funnel_times, funnel_users
 from engage.analysis.lift import Lift, lift, lift_table
+from engage.analysis.paths import paths
+from engage.analysis.rfm import rfm, rfm_users
+from engage.analysis.trends import trends
+from engage.analysis.uninstalls import uninstalls, uninstalls_after
 from engage.workspace.base import Base, Time
 
 __all__ = ["BehaviourFace"]
@@ -68,3 +73,44 @@ class BehaviourFace(Base):
     ) -> pl.DataFrame:
         """Tell how the time to a step is spread; see :func:`engage.analysis.funnel.funnel_times`."""
         return funnel_times(self.engine, steps, step, within=within, as_of=self.moment(as_of), **question)
+
+    def trends(self, events: Sequence[Selector], *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """How often, to how many people, or for how much, period by period; see :func:`engage.analysis.trends.trends`.
+
+        Args:
+            events: One or more events.
+            as_of: See only what happened before then.
+            question: `measure`, `amount`, `period`, `breakdown`, `top`, `where`, `segment`, `label`, `campaign` …
+
+        Returns:
+            `event_name`, `period`, `value`, `is_complete`: one row an event and period.
+        """
+        return trends(self.engine, events, as_of=self.moment(as_of), **question)
+
+    def active_users(self, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """Daily, weekly and monthly active users; see :func:`engage.analysis.active_users.active_users`."""
+        return active_users(self.engine, as_of=self.moment(as_of), **question)
+
+    def stickiness(self, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """In how many periods users were active; see :func:`engage.analysis.active_users.stickiness`."""
+        return stickiness(self.engine, as_of=self.moment(as_of), **question)
+
+    def paths(self, event: Selector, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """What people do after an event, or did before it; see :func:`engage.analysis.paths.paths`."""
+        return paths(self.engine, event, as_of=self.moment(as_of), **question)
+
+    def rfm(self, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """Customers by recency and frequency, in 25 cells; see :func:`engage.analysis.rfm.rfm`."""
+        return rfm(self.engine, as_of=self.moment(as_of), **question)
+
+    def rfm_users(self, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """Every customer's scores; see :func:`engage.analysis.rfm.rfm_users`."""
+        return rfm_users(self.engine, as_of=self.moment(as_of), **question)
+
+    def uninstalls(self, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """Uninstalls beside installs, by period; see :func:`engage.analysis.uninstalls.uninstalls`."""
+        return uninstalls(self.engine, as_of=self.moment(as_of), **question)
+
+    def uninstalls_after(self, by: str = "label", *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+        """Who uninstalled soon after a message; see :func:`engage.analysis.uninstalls.uninstalls_after`."""
+        return uninstalls_after(self.engine, by, as_of=self.moment(as_of), **question)
