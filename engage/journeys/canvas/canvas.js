@@ -33,14 +33,15 @@ function about(node) {
 }
 
 function layout(graph) {
-  const depth = { entry: 0 }, rows = {};
-  let queue = ["entry"];
-  while (queue.length) {
-    const name = queue.shift();
+  // A node stands below all that lead to it; a way back up (a loop) does not count.
+  const depth = {}, rows = {};
+  const visit = (name, d, above) => {
+    if (above.has(name) || depth[name] >= d) return;
+    depth[name] = d;
     const to = name === "entry" ? [graph.entry.to] : Object.values(ways(graph.nodes[name]));
-    for (const other of to)
-      if (graph.nodes[other] && !(other in depth)) { depth[other] = depth[name] + 1; queue.push(other); }
-  }
+    for (const other of to) if (graph.nodes[other]) visit(other, d + 1, new Set([...above, name]));
+  };
+  visit("entry", 0, new Set());
   let last = Math.max(0, ...Object.values(depth));
   for (const name of Object.keys(graph.nodes)) if (!(name in depth)) depth[name] = last + 1;
   for (const [name, d] of Object.entries(depth)) (rows[d] ||= []).push(name);
@@ -82,6 +83,7 @@ function render({ model, el }) {
   const add = (kind, values) => change(() => {
     const name = fresh(kind), near = picked && (picked === "entry" ? graph.entry : graph.nodes[picked]);
     const position = near ? [near.position[0], near.position[1] + 120] : [(pane.scrollLeft + 40) / zoom, (pane.scrollTop + 40) / zoom];
+    while ([graph.entry, ...Object.values(graph.nodes)].some((n) => Math.abs(n.position[0] - position[0]) < W && Math.abs(n.position[1] - position[1]) < H)) position[0] += 230;
     graph.nodes[name] = { kind, ...structuredClone(values || FRESH[kind]), position };
     // What is added while a node is picked follows it, by its first way that leads nowhere.
     if (picked === "entry") { if (!graph.nodes[graph.entry.to]) graph.entry.to = name; }
@@ -157,7 +159,7 @@ function render({ model, el }) {
     svg.append(path);
     if (port && port !== "next") {
       const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
-      text.setAttribute("x", x1 + (x2 - x1) * 0.25 + 4); text.setAttribute("y", y1 + 18); text.textContent = port;
+      text.setAttribute("x", x1 + 4); text.setAttribute("y", y1 + 15); text.textContent = port;
       svg.append(text);
     }
     return path;
