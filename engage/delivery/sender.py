@@ -86,7 +86,8 @@ def deliver(
     limits = limits or Limits()
     recipients = Recipients(recipients_path(lake.settings, run.run_id), run.counts.send)
     try:
-        size = min(50_000, max(10_000, 100 * provider.batch_size))
+        # Small enough to be shared between senders, large enough that taking them up costs little.
+        size = min(50_000, max(1_000, 100 * provider.batch_size, min(10_000, run.counts.send // 16)))
         batches = recipients.batches(size)
         record = ledger.begin(run.run_id, recipients=run.recipients_sha256, batches=batches, now=time.time())
         if record.state not in ("running", "failed", "stopping"):

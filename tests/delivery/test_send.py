@@ -238,7 +238,10 @@ def test_killed_again_and_again_everyone_is_sent_once(workspace: engage.Workspac
         )
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(chance.uniform(0.15, 0.8))
+        wanted, deadline = len(endpoint.accepted) + chance.randrange(5, 150), time.monotonic() + 30
+        while len(endpoint.accepted) < wanted and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0.0, 0.03))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
