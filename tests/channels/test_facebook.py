@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 import engage
 from engage.channels.facebook.graph import MAX_ROWS, Graph, busy_for
 from engage.channels.facebook.hashing import KEYS, hashed_row, normalised
+from engage.cli import main
 from engage.delivery.audiences import MetaAudiences
 from engage.errors import ChannelError, ConfigurationError, PlanError
 from engage.vocabulary import OutcomeStatus
@@ -371,3 +374,35 @@ def test_the_first_batch_of_a_replacement_is_never_sent_blindly_twice(shop: enga
         audiences.sync("A", ["EMAIL"], [["aa"]], replace_all=True)
     assert meta.calls == []
     assert shop.sql("select * from ad_audience_members").is_empty()
+
+
+def test_the_notebook_counts_and_sends_nothing_by_itself(shop: engage.Workspace, meta: Meta) -> None:
+    people(shop, "ada", "bob")
+    consent(shop, "ada")
+    source = Path(engage.__file__).parents[1] / "notebooks" / "facebook_audiences.py"
+    spec = importlib.util.spec_from_file_location("facebook_audiences", source)
+    assert spec is not None
+    assert spec.loader is not None
+    notebook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(notebook)
+    _, defined = notebook.app.run(defs={"ws": shop, "names": ["germans"]})
+    assert defined["people"].rows() == [("ada", "ada@example.com", None)]
+    assert meta.calls == []
+
+
+def test_the_command_line(shop: engage.Workspace, meta: Meta, capsys: pytest.CaptureFixture[str]) -> None:
+    people(shop, "ada", "bob")
+    consent(shop, "ada")
+    at = ["--workspace", str(shop.root), "audience"]
+    for arguments in (
+        ["sync", "A", "germans", "--dry-run"],
+        ["sync", "A", "germans"],
+        ["list"],
+        ["delete", "A", "--yes"],
+    ):
+        main([*at, *arguments])
+    told = capsys.readouterr().out
+    assert "A: 1 people" in told
+    assert "A: 1 rows; added 1, removed 0; Facebook received 1, of which 1 invalid" in told
+    assert "deleted" in told
+    assert meta.audiences == {}
