@@ -15,6 +15,7 @@ from engage.cli.campaign import campaign, label
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
+from engage.cli.diff import diff
 from engage.cli.journey import journey
 from engage.cli.people import people
 from engage.cli.playbook import playbook
@@ -49,6 +50,7 @@ for command in (
     sample,
     sql,
     check,
+    diff,
     segment,
     people,
     label,

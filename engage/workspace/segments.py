@@ -13,6 +13,7 @@ from engage.analysis.reach import reach
 from engage.analysis.segment_builder import segment_sql
 from engage.analysis.segment_change import breakdown, export_people, moved, overlap, segment_sizes
 from engage.analysis.segment_conditions import Condition
+from engage.analysis.segment_diff import SegmentChange, segment_diff
 from engage.analysis.segment_files import count_draft, sample_draft, save_segment
 from engage.analysis.segments import Segment, draft_segment, find_segment
 from engage.errors import QueryError
@@ -148,6 +149,17 @@ class SegmentFace(Base):
             QueryError: The file's ending is neither, or the SQL is wrong.
         """
         return export_people(self.people(segment, as_of, **params), Path(path), tuple(properties))
+
+    def segment_diff(self, revision: str, as_of: Time = None) -> list[SegmentChange]:
+        """What the SQL changed since a git revision does to each segment.
+
+        Returns:
+            The segments that change, each with its size before and after, who comes in and who drops out.
+
+        Raises:
+            QueryError: The workspace is not in git, or there is no such revision.
+        """
+        return segment_diff(self.engine, revision, as_of=self.moment(as_of) or datetime.now(UTC))
 
     def _time(self, time: Time) -> datetime:
         found = self.moment(time)
