@@ -16,7 +16,7 @@ from engage.lake.landing import Lake, Landed
 from engage.lake.mappings import Mapped, own_shape, read_mapping
 from engage.lake.records import message_columns_sql
 from engage.lake.schema import DATASETS, Dataset
-from engage.lake.sources import Fault, Source, open_source
+from engage.lake.sources import NOT_FINITE, Fault, Source, open_source
 from engage.lake.storage import Batch, write_atomically
 from engage.vocabulary import MESSAGE_EVENTS
 
@@ -162,6 +162,8 @@ def _reason(mapped: Mapped, columns: dict[str, str]) -> str:
     if "properties" in columns:
         object_ = "json_type(try_cast(properties as json)) = 'OBJECT'"
         if columns["properties"] in ("VARCHAR", "JSON"):
+            finite = NOT_FINITE.replace("json::varchar", "properties::varchar")
+            checks.append((f"coalesce({finite}, false)", "properties hold NaN or Infinity, which JSON has not"))
             checks.append(
                 (f"properties is not null and not coalesce({object_}, false)", "properties are no JSON object")
             )

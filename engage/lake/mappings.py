@@ -81,6 +81,10 @@ def own_shape(columns: list[str], path: Path) -> list[Mapped]:
     quoted = {name: '"' + name.replace('"', '""') + '"' for name in rest}
     extra = "{" + ", ".join(f"{value}: {value}" for value in quoted.values()) + "}" if rest else ""
     properties = "properties" if "properties" in columns else f"to_json({extra})" if extra else "null"
+    if extra and "properties" in columns:  # what stands in properties wins; what is no object is left to be refused
+        object_ = "json_type(try_cast(properties as json)) = 'OBJECT'"
+        merged = f"json_merge_patch(to_json({extra}), case when {object_} then properties::json else '{{}}' end)"
+        properties = f"case when properties is null or {object_} then {merged}::varchar else properties::varchar end"
     return [Mapped("events", f"select row_number, {', '.join(kept)}, {properties} as properties from input")]
 
 

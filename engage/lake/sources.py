@@ -15,7 +15,16 @@ import duckdb
 
 from engage.errors import ImportFileError
 
-__all__ = ["Source", "open_source"]
+__all__ = ["NOT_FINITE", "Source", "open_source"]
+
+_LONGEST = 16_000_000
+"""Bytes of the longest CSV row; DuckDB reads in pieces of this size and more."""
+_FIELD = 2**31 - 1
+NOT_FINITE = (
+    "(regexp_matches(json::varchar, '(?i)nan|inf') and regexp_matches("
+    """regexp_replace(json::varchar, '"(\\\\.|[^"\\\\])*"', '', 'g'), '(?i)nan|inf'))"""
+)
+"""DuckDB takes NaN and Infinity for JSON, which they are not (RFC 8259, section 6)."""
 
 _KINDS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 
@@ -52,13 +61,25 @@ class Source:
             )
             numbered = (
                 f"select {fields + ', ' if fields else ''}json, row_number from ("
-                f"select json, row_number() over () as row_number from {self._reader()}) "
-                "where json_type(json) = 'OBJECT'"
+                f"{self._objects()}) where json_type(json) = 'OBJECT' and not {NOT_FINITE}"
             )
         try:
             connection.execute(f"create temp table input as {numbered}")
         except duckdb.Error as error:
             raise ImportFileError(str(error).split("\n", 1)[0], where=str(self.path)) from error
+
+    def _objects(self) -> str:
+        """NDJSON's lines as `json` and `row_number`; a byte order mark is no part of the first."""
+        numbered = f"select json, row_number() over () as row_number from {self._reader()}"
+        with self._text() as file:
+            head = file.readline()
+        if not head.startswith("\ufeff"):
+            return numbered
+        first = "'" + head[1:].encode("utf-8", "replace").decode().replace("'", "''").replace("\0", "") + "'"
+        return (
+            f"select case when row_number = 1 then try_cast({first} as json) else json end as json, row_number "
+            f"from ({numbered})"
+        )
 
     def _reader(self) -> str:
         path = "'" + str(self.path).replace("'", "''") + "'"
@@ -69,7 +90,7 @@ class Source:
         delimiter = self.delimiter.replace("\t", "\\t")
         return (
             f"read_csv({path}, all_varchar = true, header = true, delim = '{delimiter}', quote = '\"', escape = '\"', "
-            "store_rejects = true, rejects_limit = 0, auto_detect = false, "
+            f"store_rejects = true, rejects_limit = 0, auto_detect = false, max_line_size = {_LONGEST}, "
             f"columns = {{{', '.join(_struct(name) for name in self.columns)}}})"
         )
 
@@ -96,15 +117,28 @@ class Source:
     def _csv_faults(self, row_numbers: set[int]) -> tuple[dict[int, int], list[Fault]]:
         lines, faults = {}, []
         row, start = 0, 2
+        size = 0
+
+        def measured(file: IO[str]) -> Iterator[str]:
+            nonlocal size
+            for physical in file:
+                size += len(physical.encode("utf-8", "surrogateescape"))
+                yield physical
+
+        csv.field_size_limit(_FIELD)
         with self._text() as file:
-            reader = csv.reader(file, delimiter=self.delimiter)
+            reader = csv.reader(measured(file), delimiter=self.delimiter)
             next(reader, None)
+            size = 0
             for record in reader:
+                length, size = size, 0
                 if not record:
                     start = reader.line_num + 1
                     continue
                 text = self.delimiter.join(record)
-                if len(record) != len(self.columns):
+                if length > _LONGEST:
+                    faults.append(Fault(start, f"is longer than {_LONGEST:,} bytes", text[:1000]))
+                elif len(record) != len(self.columns):
                     faults.append(Fault(start, f"has {len(record)} columns, not {len(self.columns)}", text))
                 elif any("\udc80" <= character <= "\udcff" for character in text):
                     shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -192,10 +226,9 @@ def open_source(path: Path, connection: duckdb.DuckDBPyConnection) -> Source:
             rows = connection.sql("describe select * from read_parquet($path)", params={"path": str(path)}).fetchall()
             return Source(path, kind, "", tuple(row[0] for row in rows))
         rows = connection.sql(
-            "select key from (select unnest(json_keys(json)) as key, row_number() over () as n "
-            "from read_ndjson_objects($path, ignore_errors = true) where json_type(json) = 'OBJECT') "
-            "group by key order by min(n)",
-            params={"path": str(path)},
+            "select key from (select unnest(json_keys(json)) as key, row_number as n "
+            f"from ({Source(path, kind, '', ())._objects()}) where json_type(json) = 'OBJECT') "
+            "group by key order by min(n)"
         ).fetchall()
     except duckdb.Error as error:
         raise ImportFileError(str(error).split("\n", 1)[0], where=str(path)) from error

@@ -233,3 +233,62 @@ def test_line_ends_of_windows_are_line_ends(workspace: engage.Workspace, tmp_pat
     )
     assert workspace.import_file(file).landed["events"].rows == 2
     assert rejects(file) == [(3, "event_time is not a time")]
+
+
+EVENT = '{"user_id":"%s","event_name":"x","event_time":"2026-01-01T00:00:00Z"%s}\n'
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(
+    workspace: engage.Workspace, tmp_path: Path, zipped: bool
+) -> None:
+    file = tmp_path / ("a.ndjson.gz" if zipped else "a.ndjson")
+    text = b"\xef\xbb\xbf" + (EVENT % ("it's", ',"only":"here"') + EVENT % ("b", "")).encode()
+    file.write_bytes(gzip.compress(text) if zipped else text)
+    summary = workspace.import_file(file)
+    assert (summary.rows, summary.rejected) == (2, 0)
+    got = workspace.sql("select user_id, properties->>'$.only' from events order by 1").rows()
+    assert got == [("b", None), ("it's", "here")]
+
+
+def test_what_only_looks_like_json_is_refused(workspace: engage.Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_text(
+        EVENT % ("a", ',"properties":{"v":NaN}')
+        + EVENT % ("b", ',"properties":{"v":[-Infinity]}')
+        + EVENT % ("c", ',"w":nan')
+        + EVENT % ("d", ',"properties":{"v":"NaN, \\"inf\\"","information":1}')
+    )
+    assert workspace.import_file(file).rejected == 3
+    assert [line for line, _ in rejects(file)] == [1, 2, 3]
+    assert workspace.sql("select user_id, properties->>'$.v' from events").rows() == [("d", 'NaN, "inf"')]
+    table = tmp_path / "a.csv"
+    table.write_text('user_id,event_name,event_time,properties\na,y,2026-01-01,"{""v"":NaN}"\nb,y,2026-01-01,{}\n')
+    workspace.import_file(table)
+    assert rejects(table) == [(2, "properties hold NaN or Infinity, which JSON has not")]
+
+
+def test_columns_beside_properties_are_kept(workspace: engage.Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_text(
+        EVENT % ("a", ',"properties":{"v":1,"both":"inner"},"plan":"x","both":"outer"')
+        + EVENT % ("b", ',"plan":"y"')
+        + EVENT % ("c", ',"plan":"y","properties":[1]')
+    )
+    workspace.import_file(file)
+    assert rejects(file) == [(3, "properties are no JSON object")]
+    query = "select user_id, properties->>'$.v', properties->>'$.both', properties->>'$.plan' from events order by 1"
+    assert workspace.sql(query).rows() == [("a", "1", "inner", "x"), ("b", None, None, "y")]
+
+
+def test_a_long_csv_row_is_read_and_one_too_long_is_told(workspace: engage.Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    row = "{},x,2026-01-01,{}\n"
+    file.write_text(HEADER + row.format("a", "y" * 3_000_000) + row.format("b", "z" * 17_000_000) + row.format("c", 1))
+    summary = workspace.import_file(file)
+    assert rejects(file) == [(3, "is longer than 16,000,000 bytes")]
+    assert (summary.rows, summary.landed["events"].rows) == (3, 2)
+    assert workspace.sql("select length(properties->>'$.amount') as n from events order by n").rows() == [
+        (1,),
+        (3_000_000,),
+    ]
