@@ -10,7 +10,7 @@ import click
 from engage import __version__
 from engage.cli.analysis import lift, retention
 from engage.cli.audience import audience
-from engage.cli.behaviour import funnel
+from engage.cli.behaviour import active, funnel, paths, rfm, stickiness, trends, uninstalls
 from engage.cli.campaign import campaign, label
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
@@ -63,6 +63,12 @@ for command in (
     suppression,
     retention,
     funnel,
+    trends,
+    active,
+    stickiness,
+    paths,
+    rfm,
+    uninstalls,
     lift,
     report,
     demo,

@@ -12,7 +12,11 @@ import polars as pl
 from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, say, show
 
-__all__ = ["funnel"]
+__all__ = ["active", "funnel", "paths", "rfm", "stickiness", "trends", "uninstalls"]
+
+_period_option = click.option(
+    "--period", type=click.Choice(["hour", "day", "week", "month"]), default="day", show_default=True
+)
 
 
 def _answering(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,3 +82,89 @@ def funnel(
         _give(users, format_, output)
     else:
         _give(workspace.funnel(names, within, **question), format_, output, percent=("rate",))
+
+
+@click.command()
+@click.argument("events", nargs=-1, required=True)
+@_period_option
+@click.option("--measure", type=click.Choice(["count", "users", "sum"]), default="count", show_default=True)
+@click.option("--amount", metavar="PROPERTY", help="What is summed.")
+@click.option("--breakdown", metavar="PROPERTY", help="By this property.")
+@_answering
+@click.pass_context
+def trends(context: click.Context, events: tuple[str, ...], format_: str, output: Path | None, **question: Any) -> None:
+    """How often EVENTS happened, to how many people, or for how much, period by period."""
+    _give(opened(context).trends(list(events), **question), format_, output)
+
+
+@click.command()
+@click.option("--event", help="What counts as active.  [default: anything]")
+@_answering
+@click.pass_context
+def active(context: click.Context, format_: str, output: Path | None, **question: Any) -> None:
+    """Daily, weekly and monthly active users."""
+    _give(opened(context).active_users(**question), format_, output, percent=("stickiness",))
+
+
+@click.command()
+@click.option("--event", help="What counts as active.  [default: anything]")
+@_period_option
+@click.option("--periods", default=30, show_default=True, help="How many, the last included.")
+@_answering
+@click.pass_context
+def stickiness(context: click.Context, start: str | None, format_: str, output: Path | None, **question: Any) -> None:
+    """On how many days (or other periods) people were active."""
+    if start is not None:
+        raise click.BadParameter("use --periods and --end", param_hint="--start")
+    _give(opened(context).stickiness(**question), format_, output, percent=("rate",))
+
+
+@click.command()
+@click.argument("event")
+@click.option("--before", "direction", flag_value="before", help="What happened before it.")
+@click.option("--after", "direction", flag_value="after", default="after", help="What happened after it.  [default]")
+@click.option("--depth", default=4, show_default=True, help="How many steps.")
+@click.option("--top", default=5, show_default=True, help="How many events to name at each step.")
+@click.option("--within", default="1 day", show_default=True, help="How far from the event.")
+@_answering
+@click.pass_context
+def paths(context: click.Context, event: str, format_: str, output: Path | None, **question: Any) -> None:
+    """What people do after EVENT, or did before it."""
+    _give(opened(context).paths(event, **question), format_, output)
+
+
+@click.command()
+@click.option("--event", default="Charged", show_default=True, help="What a purchase is.")
+@click.option("--amount", default="amount", show_default=True, help="The property that says for how much.")
+@click.option("--users", "is_users", is_flag=True, help="Every customer's scores instead.")
+@_answering
+@click.pass_context
+def rfm(context: click.Context, is_users: bool, format_: str, output: Path | None, **question: Any) -> None:
+    """Customers by how recently, how often and for how much they bought."""
+    workspace = opened(context)
+    table = workspace.rfm_users(**question) if is_users else workspace.rfm(**question)
+    _give(table, format_, output, percent=("rate",))
+
+
+@click.command()
+@_period_option
+@click.option("--after", "by", type=click.Choice(["label", "campaign"]), help="After messages, by label or campaign.")
+@click.option("--within", default="7 days", show_default=True, help="How soon after a message.")
+@_answering
+@click.pass_context
+def uninstalls(
+    context: click.Context,
+    period: str,
+    by: str | None,
+    within: str,
+    format_: str,
+    output: Path | None,
+    **question: Any,
+) -> None:
+    """How many uninstalled the app, by period or after messages."""
+    workspace = opened(context)
+    if by:
+        table = workspace.uninstalls_after(by, within=within, **question)
+    else:
+        table = workspace.uninstalls(period=period, **question)
+    _give(table, format_, output, percent=("rate", "low", "high"))

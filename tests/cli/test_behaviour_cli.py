@@ -49,3 +49,23 @@ def test_a_funnel_is_shown_and_written(
     assert run(visited, capsys, *steps, "--end", "2026-02-27", "--format", "csv")[1] == "1,view,0,,"
     with pytest.raises(SystemExit):
         run(visited, capsys, *steps, "--output", "table.txt")
+
+
+def test_every_question_is_answered_on_the_command_line(
+    visited: engage.Workspace, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    csv = ("--format", "csv")
+    assert run(visited, capsys, "trends", "view", "buy", *csv)[1:] == [
+        "view,2026-03-01,4.0,true",
+        "buy,2026-03-01,1.0,true",
+    ]
+    assert run(visited, capsys, "active", *csv)[1] == "2026-03-01,4,4,4,1.0"
+    assert run(visited, capsys, "stickiness", "--periods", "2", *csv)[1:] == ["1,4,1.0,4", "2,0,0.0,0"]
+    assert run(visited, capsys, "paths", "view", "--depth", "1", *csv)[1:] == ["1,view,add,3,3", "1,view,(nothing),1,1"]
+    assert run(visited, capsys, "paths", "buy", "--before", "--depth", "1", *csv)[1] == "1,buy,add,1,1"
+    assert len(run(visited, capsys, "rfm", "--event", "buy", *csv)) == 26
+    assert run(visited, capsys, "rfm", "--event", "buy", "--users", *csv)[1].startswith("a,")
+    assert len(run(visited, capsys, "uninstalls", *csv)) == 1
+    file = tmp_path / "after.csv"
+    assert "wrote 0 rows" in run(visited, capsys, "uninstalls", "--after", "label", "--output", str(file))[0]
+    assert file.read_text().startswith("label,sent,uninstalled,rate,low,high")
