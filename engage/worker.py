@@ -57,6 +57,10 @@ def _doubt(workspace: Workspace) -> list[str]:
     return []
 
 
+def _journeys(workspace: Workspace) -> list[str]:
+    return [done.error for done in workspace.tick_journeys() if done.error]
+
+
 def _reports(workspace: Workspace) -> list[str]:
     done = workspace.tick_reports()
     refused = [
@@ -72,6 +76,7 @@ def _compaction(workspace: Workspace) -> list[str]:
 
 DUTIES: tuple[Duty, ...] = (
     Duty("campaigns", 5.0, _campaigns),
+    Duty("journeys", 5.0, _journeys),
     Duty("runs", 5.0, _runs, shared=True),
     Duty("doubt", 60.0, _doubt),
     Duty("reports", 60.0, _reports),

@@ -8,8 +8,6 @@ with app.setup:
     import polars as pl
 
     import engage
-    from engage.channels.registry import setup
-    from engage.vocabulary import Channel
 
 
 @app.cell
@@ -78,19 +76,7 @@ def _(new_label, set_changes, ws):
 
 @app.cell
 def _(ws):
-    def _state(channel):
-        options = ws.settings.channel(channel)
-        try:
-            chosen = setup(channel, options).name
-        except engage.errors.ConfigurationError as error:
-            return "–", str(error)
-        if chosen == "outbox":
-            return chosen, "messages are written to data/outbox/; nobody is reached"
-        return chosen, str(options.get("from", "configured"))
-
-    channels = pl.DataFrame(
-        [{"channel": one.value, "provider": _state(one)[0], "state": _state(one)[1]} for one in Channel]
-    )
+    channels = ws.channels()
     mo.vstack(
         [
             mo.md(

@@ -12,6 +12,7 @@ from engage.cli.analysis import lift, retention
 from engage.cli.audience import audience
 from engage.cli.behaviour import active, funnel, paths, rfm, stickiness, trends, uninstalls
 from engage.cli.campaign import campaign, label
+from engage.cli.channel import channel
 from engage.cli.data import check, import_, init, sample, sql
 from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
@@ -55,6 +56,7 @@ for command in (
     people,
     label,
     campaign,
+    channel,
     journey,
     playbook,
     audience,
