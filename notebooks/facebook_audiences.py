@@ -33,7 +33,9 @@ def _():
 
 @app.cell
 def _(names):
-    segment_choice = mo.ui.dropdown(["everyone", *names], value="everyone", label="People")
+    everyone = "— all users —"
+    choices = {everyone: None} | {name: name for name in names}
+    segment_choice = mo.ui.dropdown(choices, value=everyone, label="People")
     return (segment_choice,)
 
 
@@ -57,7 +59,7 @@ def _(name_choice, replace_choice, segment_choice):
 
 @app.cell
 def _(segment_choice):
-    chosen = None if segment_choice.value == "everyone" else segment_choice.value
+    chosen = segment_choice.value
     return (chosen,)
 
 
