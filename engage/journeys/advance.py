@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from engage.journeys.record import Record, State, spans
@@ -12,9 +11,7 @@ from engage.query.engine import Engine
 __all__ = ["advance"]
 
 
-def advance(
-    engine: Engine, record: Record, state: State, until: datetime, *, assume: Mapping[str, float] | None = None
-) -> int:
+def advance(engine: Engine, record: Record, state: State, until: datetime, *, ordered: bool = True) -> int:
     """Work out and record every move that falls due before a time.
 
     Args:
@@ -22,7 +19,7 @@ def advance(
         record: Whose.
         state: What was decided about it; its `until` is moved on.
         until: The end, exclusive.
-        assume: Shares of people taken to view or click messages; for simulation.
+        ordered: Whether equal moves are to be equal bytes; a simulation need not.
 
     Returns:
         How many moves there were.
@@ -46,7 +43,7 @@ def advance(
                 folder,
                 state.launched_at or since,
                 state.open_spans(span),
-                assume or {},
+                ordered,
             )
             total += record.append(span[1], tick.run)
     state.until = until

@@ -69,6 +69,19 @@ def entries_sql(
     end = min(span[1], journey.end) if journey.end else span[1]
     told = _told(engine, journey, binder, (begin, end), launched_at, folder)
     spans = " or ".join(f"t >= {literal(since)} and t < {literal(until)}" for since, until in open_spans) or "false"
+    gap = int(entry.again_after.total_seconds() * 1_000_000) if entry.again_after else None
+    detail = (
+        "json_object('name', told.detail.name, 'time', told.detail.event_time::varchar, "
+        "'properties', coalesce(told.detail.properties, '{}')::json)::varchar"
+        if entry.kind == "event"
+        else "told.detail"
+    )
+    # Who enters only once enters by the first; of what happens at the same instant the first id counts.
+    first = (
+        "select user_id, min(t) as t, arg_min(detail, (t, detail)) as detail"
+        if gap is None
+        else "select user_id, t, min(detail) as detail"
+    )
     told = f"select user_id, t, detail from ({told}) where t >= {literal(begin)} and t < {literal(end)} and ({spans})"
     conditions = []
     for name, condition in entry.where.items():
@@ -85,7 +98,6 @@ def entries_sql(
             "select user_id, t, any_value(detail) as detail from asof as one group by user_id, t "
             f"having {' and '.join(conditions)}"
         )
-    gap = int(entry.again_after.total_seconds() * 1_000_000) if entry.again_after else None
     # Times as microseconds, and each as a list of one, so that one fold keeps those far enough from the last kept.
     kept = (
         "list_reduce(list_prepend([last_us], list_transform(times, lambda t: [t])), lambda kept, t: "
@@ -98,7 +110,7 @@ def entries_sql(
     limited = f"where (select count(*) from walks) + row_number_all <= {entry.limit}" if entry.limit else ""
     return f"""
 with told as materialized (
-    select user_id, t, min(detail) as detail from ({told}) where user_id is not null group by user_id, t
+    {first} from ({told}) where user_id is not null group by user_id{", t" if gap is not None else ""}
 ),
 walks as ({walks}),
 before as (
@@ -118,7 +130,7 @@ chosen as (
         row_number() over (order by us, user_id) as row_number_all
     from numbered {most}
 )
-select chosen.user_id, chosen.entry_at, told.detail
+select chosen.user_id, chosen.entry_at, {detail} as detail
 from chosen join told on told.user_id = chosen.user_id and told.t = chosen.entry_at {limited}
 """
 
@@ -144,10 +156,8 @@ def _told(engine: Engine, journey: Journey, binder: Binder, span: Span, launched
     if entry.kind == "date":
         return _dated(engine, journey, binder, span)
     found = select_events(entry.event, binder)
-    detail = (
-        "json_object('name', event_name, 'time', event_time::varchar, "
-        "'properties', coalesce(properties, '{}')::json)::varchar"
-    )
+    # The event as it is: only of those who enter is it made into JSON.
+    detail = "struct_pack(id := event_id, name := event_name, event_time := event_time, properties := properties)"
     return (
         f"select user_id, {EFFECTIVE.format(time='event_time')} as t, {detail} as detail from {found.relation} "
         f"where {found.condition} and event_time < {literal(until)} "

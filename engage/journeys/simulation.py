@@ -74,8 +74,9 @@ def simulate(
         reached = since
         while reached < until:
             reached = min(reached + step, until) if step else until
-            advance(engine, record, state, reached)
-            record.tidy(engine)
+            advance(engine, record, state, reached, ordered=False)
+            if reached < until:
+                record.tidy(engine)
         moves = record.moves()
         counts = engine.frame(f"select count(*) filter (seq = 0), count(*) from ({moves})").row(0)
         return Simulation(

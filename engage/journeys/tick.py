@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -48,7 +48,7 @@ class Tick:
         folder: An empty folder inside the lake, for what it works out.
         launched_at: When it was launched.
         open_spans: When people may enter.
-        assume: Shares of people taken to have viewed or clicked each message; for simulation.
+        ordered: Whether the rows are to be in the order of the record, so that equal moves are equal bytes.
     """
 
     engine: Engine
@@ -59,7 +59,7 @@ class Tick:
     folder: Path
     launched_at: datetime
     open_spans: Sequence[Span]
-    assume: Mapping[str, float] = field(default_factory=dict)
+    ordered: bool = True
     _asked: Asked = field(default_factory=Asked)
     _made: dict[str, str] = field(default_factory=dict)
 
@@ -79,9 +79,8 @@ class Tick:
         count = sum(pq.read_metadata(path).num_rows for path in moves)
         if count:
             files = literal([str(path) for path in moves])
-            self._copy(
-                f"select {_COLUMNS} from read_parquet({files}) order by entered_at, user_id, entry_at, seq", target
-            )
+            order = "order by entered_at, user_id, entry_at, seq" if self.ordered else ""
+            self._copy(f"select {_COLUMNS} from read_parquet({files}) {order}", target)
         return count
 
     def _path(self, name: str) -> Path:
@@ -179,7 +178,7 @@ class Tick:
         cases = [case for branch in branches for case in branch.cases]
         people = f"select user_id from ({self._read(start)})"
         if any(case.kind in ("event", "message") for case in cases):
-            self._history(journey, people)
+            self._history(journey, start)
         if self._asked.properties:
             self._changes(journey, people)
         channels = [node.does for node in journey.nodes.values() if isinstance(node.does, ChannelChoice)]
@@ -204,10 +203,17 @@ class Tick:
         )
         return self._copy(query, self._path(name), binder)
 
-    def _history(self, journey: Journey, people: str) -> None:
-        """All that the people who may move ever did, of what branches ask."""
+    def _history(self, journey: Journey, start: str) -> None:
+        """What the people who may move did, of what branches ask and as far back as they do."""
         if "history" in self._made:
             return
+        cases = [c for n in journey.nodes.values() if isinstance(n.does, Branch) for c in n.does.cases]
+        since = None
+        if all(case.within != "ever" for case in cases if case.kind == "event"):
+            first = self.engine.frame(f"select min(entry_at) from ({self._read(start)})").item()
+            longest = max((c.within for c in cases if isinstance(c.within, timedelta)), default=timedelta(0))
+            since = first - longest if first else None
+        people = f"select user_id from ({self._read(start)})"
         numbers = {
             self._asked.message(str(case.message), case.did)
             if case.kind == "message"
@@ -218,7 +224,7 @@ class Tick:
             if case.kind in ("event", "message")
         }
         binder = Binder()
-        query = facts_sql(journey, self._asked, numbers, binder, None, self.span[1], people)
+        query = facts_sql(journey, self._asked, numbers, binder, since, self.span[1], people)
         self._copy(query, self._path(f"history-{journey.journey_id}"), binder)
         self._made["history"] = self._read(f"history-{journey.journey_id}")
 
