@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[channels,postgres,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[channels,server,postgres,dev]'
 	@touch $@
 
 demo: $(READY)  ## run the main job on the sample data

@@ -22,6 +22,7 @@ from engage.cli.people import people
 from engage.cli.playbook import playbook
 from engage.cli.report import report
 from engage.cli.segment import segment
+from engage.cli.serve import serve
 from engage.cli.suppression import suppression
 from engage.cli.worker import worker
 from engage.errors import ConfigurationError, EngageError
@@ -75,6 +76,7 @@ for command in (
     report,
     demo,
     notebooks,
+    serve,
 ):
     cli.add_command(command)
 

@@ -1,0 +1,1 @@
+"""The server: collects what people do and puts it into the lake."""

@@ -1,0 +1,169 @@
+"""The collector's HTTP face: Segment's tracking API.
+
+Source: https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import time
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from engage.server.journal import Backlogged, Journal
+from engage.server.segment_api import KINDS, Rejected, translate
+
+__all__ = ["Collector"]
+
+_WIRE = 1 << 20  # bytes of a body as sent
+_BODY = 4 << 20  # bytes of a body unpacked
+_MESSAGE = 32 << 10  # bytes of one message, as in Segment
+_BATCH = 5_000  # messages
+
+
+class _Answer(Exception):
+    def __init__(self, status: int, error: str, **headers: str) -> None:
+        self.response = JSONResponse({"success": False, "error": error}, status, headers=headers)
+
+
+class Collector:
+    """Takes messages and answers once they are durable.
+
+    Args:
+        journal: Where they are kept until landed.
+        write_keys: Keys a client may use.
+        rate: Messages a second that one key may send, on average.
+    """
+
+    def __init__(self, journal: Journal, write_keys: Sequence[str], *, rate: float = 50_000) -> None:
+        self._journal, self._keys, self._rate = journal, [key.encode() for key in write_keys], rate
+        self._budgets: dict[bytes, tuple[float, float]] = {}
+
+    def routes(self) -> list[Route]:
+        """The collector's routes."""
+        found = [Route("/v1/batch", self._batch, methods=["POST"])]
+        for path in (*KINDS, "i"):
+            found.append(Route(f"/v1/{path}", self._single, methods=["POST"]))
+        return found
+
+    async def _batch(self, request: Request) -> Response:
+        return await self._take(request, None)
+
+    async def _single(self, request: Request) -> Response:
+        return await self._take(request, request.url.path.rpartition("/")[2])
+
+    async def _take(self, request: Request, path: str | None) -> Response:
+        received_at = datetime.now(UTC)
+        try:
+            body = await _read(request)
+            key = self._key(request, body)
+            if path is None or (path == "i" and "batch" in body):
+                messages, kind, sent_at = body.get("batch"), None, body.get("sentAt")
+                if not isinstance(messages, list) or len(messages) > _BATCH:
+                    raise _Answer(400, f"batch is not a list of at most {_BATCH} messages")
+            else:
+                messages, kind, sent_at = [body], None if path == "i" else path, None
+                body.pop("writeKey", None)
+            self._spend(key, len(messages))
+            lines, reasons = [], []
+            for message in messages:
+                line, reason = _line(message, kind, sent_at, received_at)
+                lines.append(line)
+                if reason:
+                    reasons.append(reason)
+            if lines:
+                await self._append(b"".join(lines))
+        except _Answer as answer:
+            return answer.response
+        if reasons and path is not None and len(messages) == 1:
+            return JSONResponse({"success": False, "error": reasons[0]}, 400)
+        return JSONResponse({"success": True} | ({"rejected": len(reasons)} if reasons else {}))
+
+    async def _append(self, lines: bytes) -> None:
+        try:
+            await self._journal.append(lines)
+        except Backlogged as error:
+            raise _Answer(429, error.what, **{"Retry-After": "5"}) from error
+        except OSError as error:
+            raise _Answer(503, "events cannot be kept just now", **{"Retry-After": "10"}) from error
+
+    def _key(self, request: Request, body: dict[str, Any]) -> bytes:
+        given = b""
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                given = base64.b64decode(value, validate=True).partition(b":")[0]
+            except (binascii.Error, ValueError):
+                given = b""
+        elif isinstance(body.get("writeKey"), str):
+            given = body["writeKey"].encode(errors="replace")
+        if sum(hmac.compare_digest(given, key) for key in self._keys) == 0:  # compares with all, in constant time
+            raise _Answer(401, "the write key is not known", **{"WWW-Authenticate": 'Basic realm="engage"'})
+        return given
+
+    def _spend(self, key: bytes, count: int) -> None:
+        now = time.monotonic()
+        budget, then = self._budgets.get(key, (self._rate, now))
+        budget = min(self._rate, budget + (now - then) * self._rate)
+        if budget <= 0:
+            self._budgets[key] = (budget, now)
+            raise _Answer(429, "too many messages", **{"Retry-After": str(1 + int(-budget / self._rate))})
+        self._budgets[key] = (budget - count, now)
+
+
+def _line(message: Any, kind: str | None, sent_at: Any, received_at: datetime) -> tuple[bytes, str]:
+    """One line of the journal, and why the message was rejected, if it was."""
+    try:
+        rows = translate(message, kind, sent_at=sent_at, received_at=received_at)
+        line = json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        if len(line) > _MESSAGE:
+            raise Rejected(f"larger than {_MESSAGE} bytes")
+        return line + b"\n", ""
+    except Rejected as error:
+        reason = error.what
+    except (ValueError, UnicodeEncodeError, RecursionError):
+        reason = "not JSON: an infinite number or broken Unicode"
+    try:
+        kept = json.dumps(message)[:_MESSAGE]
+    except RecursionError:
+        kept = "…"
+    record = {"rejected": reason, "received_at": received_at.isoformat(), "message": kept}
+    return json.dumps(record).encode() + b"\n", reason
+
+
+async def _read(request: Request) -> dict[str, Any]:
+    wire = bytearray()
+    try:
+        async for chunk in request.stream():
+            wire += chunk
+            if len(wire) > _WIRE:
+                raise _Answer(413, f"the body is larger than {_WIRE} bytes")
+    except ClientDisconnect:
+        raise _Answer(400, "the body is not whole") from None
+    data = bytes(wire)
+    if request.headers.get("content-encoding", "").lower() == "gzip":
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            data = unpacker.decompress(data, _BODY)
+        except zlib.error:
+            raise _Answer(400, "the body is not gzip") from None
+        if unpacker.unconsumed_tail:
+            raise _Answer(413, f"the body unpacks to more than {_BODY} bytes")
+        if not unpacker.eof:
+            raise _Answer(400, "the body is not whole")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _Answer(400, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise _Answer(400, "the body is not a JSON object")
+    return body

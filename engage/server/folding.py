@@ -1,0 +1,101 @@
+"""From the journal into the lake: every line lands once, or is kept as a dead letter with its reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engage.errors import LandingError
+from engage.lake.landing import Lake
+from engage.lake.records import event_rows
+from engage.lake.schema import DATASETS
+from engage.lake.storage import write_atomically
+from engage.server.journal import Journal
+
+__all__ = ["fold"]
+
+
+def fold(journal: Journal, lake: Lake, dead_letters: Path) -> int:
+    """Land what the journal holds.
+
+    Repeating it after a kill lands nothing twice: rows carry their ids, and dead letters the name of their file.
+
+    Args:
+        journal: The log.
+        lake: Where rows go.
+        dead_letters: Folder of the messages that could not be taken.
+
+    Returns:
+        Lines dealt with.
+
+    Raises:
+        LandingError: Another process keeps the lake locked; the journal still holds everything.
+    """
+    count = 0
+    for path in journal.closed():
+        rows, rejected = _read(path)
+        tables = _tables(rows, rejected)
+        if tables:
+            lake.land_all(tables)
+        if rejected:
+            lines = "".join(json.dumps(item) + "\n" for item in rejected)
+            write_atomically(dead_letters / path.name, lines)
+        journal.forget(path)
+        count += len(rows) + len(rejected)
+    return count
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    rows, rejected = [], []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:  # empty, or torn by a kill and so never acknowledged
+            continue
+        (rejected if "rejected" in record else rows).append(record)
+    return rows, rejected
+
+
+def _tables(records: Sequence[dict[str, Any]], rejected: list[dict[str, Any]]) -> dict[str, pa.Table]:
+    """Tables by dataset; a row that will not fit any is put to the rejected ones."""
+    tables: dict[str, pa.Table] = {}
+    for dataset in ("profiles", "identities", "devices"):
+        if rows := [record[dataset] for record in records if dataset in record]:
+            tables[dataset] = _changes(dataset, rows)
+    events = [record["events"] for record in records if "events" in record]
+    while events:
+        try:
+            return tables | event_rows(events, received_at=datetime.now(UTC), source="segment")
+        except (LandingError, pa.ArrowException) as error:
+            fitting = [event for event in events if _fits(event)]
+            if len(fitting) == len(events):
+                raise
+            rejected += [{"rejected": str(error), "message": event} for event in events if not _fits(event)]
+            events = fitting
+    return tables
+
+
+def _fits(event: dict[str, Any]) -> bool:
+    try:
+        event_rows([event], received_at=datetime.now(UTC))
+    except (LandingError, pa.ArrowException):
+        return False
+    return True
+
+
+def _changes(dataset: str, rows: list[dict[str, Any]]) -> pa.Table:
+    schema = DATASETS[dataset].schema
+    columns = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if pa.types.is_timestamp(field.type):
+            values = [datetime.fromisoformat(value) for value in values]
+        elif field.name == "properties":
+            values = [json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values]
+        columns.append(pa.array(values, field.type))
+    return pa.table(columns, schema=schema)

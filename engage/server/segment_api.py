@@ -1,0 +1,182 @@
+"""Segment's messages as rows of the lake.
+
+Source: https://segment.com/docs/connections/spec/ (identify, track, page, screen, group, alias; common fields).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from engage.errors import EngageError
+from engage.vocabulary import MESSAGE_EVENTS, Event
+
+__all__ = ["KINDS", "Rejected", "translate"]
+
+KINDS = ("identify", "track", "page", "screen", "group", "alias")
+"""Kinds of messages there are."""
+
+_DEPTH = 16
+_LENGTH = 512  # characters of an id or a name
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_FORGEABLE = MESSAGE_EVENTS - {Event.NOTIFICATION_VIEWED, Event.NOTIFICATION_CLICKED}
+
+
+class Rejected(EngageError):
+    """A message that cannot be taken, with its reason."""
+
+
+def translate(
+    message: Any, kind: str | None, *, sent_at: Any = None, received_at: datetime
+) -> dict[str, dict[str, Any]]:
+    """Turn one message into rows.
+
+    The time is corrected for a client's wrong clock by what passed on that clock between event and sending, as
+    Segment does; it is never later than `received_at`.
+
+    Args:
+        message: The message as the client sent it.
+        kind: One of :data:`KINDS`; None to take the message's `type`.
+        sent_at: When the client sent the batch, by its own clock; the message's own `sentAt` goes first.
+        received_at: The server's clock.
+
+    Returns:
+        A row a dataset (events, profiles, identities, devices).
+
+    Raises:
+        Rejected: It is no such message.
+    """
+    if not isinstance(message, Mapping):
+        raise Rejected("a message is not an object")
+    _check_depth(message)
+    kind = kind or message.get("type")
+    if kind not in KINDS:
+        raise Rejected("type is not one of " + ", ".join(KINDS))
+    user, anonymous = _text(message, "userId"), _text(message, "anonymousId")
+    if not user and not anonymous and not (kind == "alias" and message.get("previousId")):
+        raise Rejected("userId and anonymousId are both empty")
+    sent = message.get("sentAt") or sent_at
+    change = {
+        "change_id": _text(message, "messageId") or secrets.token_hex(16),
+        "changed_at": _time(message, sent, received_at).isoformat(),
+        "received_at": received_at.isoformat(),
+    }
+    if kind in ("track", "page", "screen"):
+        return {"events": _event(message, kind, user, anonymous, change)}
+    rows: dict[str, dict[str, Any]] = {}
+    if kind == "alias":
+        previous = _text(message, "previousId") or anonymous
+        if not user or not previous:
+            raise Rejected("alias needs userId and previousId")
+        return {"identities": {**change, "anonymous_id": previous, "user_id": user}}
+    traits = _object(message, "traits")
+    if kind == "group":
+        traits = {"group_id": _text(message, "groupId"), "group": traits}
+        if not traits["group_id"]:
+            raise Rejected("groupId is empty")
+    person = user or anonymous
+    rows["profiles"] = {**change, "user_id": person, "properties": traits, "source": "segment"}
+    if user and anonymous and user != anonymous:
+        rows["identities"] = {**change, "anonymous_id": anonymous, "user_id": user}
+    device = _object(_object(message, "context"), "device")
+    if token := _text(device, "token", length=4096):
+        rows["devices"] = {
+            **change,
+            "user_id": person,
+            "channel": "push",
+            "platform": (_text(device, "type") or "").lower() or None,
+            "token": token,
+            "environment": None,
+            "active": True,
+            "source": "segment",
+        }
+    return rows
+
+
+def _event(
+    message: Mapping[str, Any], kind: str, user: str | None, anonymous: str | None, change: dict[str, Any]
+) -> dict[str, Any]:
+    properties = _object(message, "properties")
+    if kind == "track":
+        name = _text(message, "event")
+        if not name:
+            raise Rejected("event is empty")
+        if name in _FORGEABLE:
+            raise Rejected("only the platform itself records this event")
+    else:
+        name = f"{kind.title()} Viewed"
+        properties = {**properties, **{key: message[key] for key in ("name", "category") if message.get(key)}}
+    return {
+        "event_id": change["change_id"],
+        "user_id": user,
+        "anonymous_id": anonymous,
+        "event_name": name,
+        "event_time": change["changed_at"],
+        "received_at": change["received_at"],
+        "properties": properties,
+        "source": "segment",
+    }
+
+
+def _time(message: Mapping[str, Any], sent_at: Any, received_at: datetime) -> datetime:
+    given = message.get("originalTimestamp") or message.get("timestamp")
+    if not given:
+        return received_at
+    happened = _moment(given, "timestamp")
+    try:
+        if sent_at:
+            happened = received_at - (_moment(sent_at, "sentAt") - happened)
+    except OverflowError:
+        raise Rejected("timestamp and sentAt are too far apart") from None
+    if happened < _EARLIEST:
+        raise Rejected("timestamp lies before the year 2000")
+    return min(happened, received_at)
+
+
+def _moment(value: Any, name: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise Rejected(f"{name} is not an ISO 8601 time") from None
+
+
+def _text(message: Mapping[str, Any], name: str, *, length: int = _LENGTH) -> str | None:
+    value = message.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise Rejected(f"{name} is not text")
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise Rejected(f"{name} is too large")
+    text = str(value)
+    if len(text) > length:
+        raise Rejected(f"{name} is longer than {length} characters")
+    if "\x00" in text:
+        raise Rejected(f"{name} holds a null character")
+    return text
+
+
+def _object(message: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = message.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Rejected(f"{name} is not an object")
+    return value
+
+
+def _check_depth(message: Mapping[str, Any]) -> None:
+    level: list[Any] = [message]
+    for _ in range(_DEPTH):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, Mapping) else item)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise Rejected(f"nested deeper than {_DEPTH} levels")
