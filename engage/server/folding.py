@@ -51,7 +51,8 @@ def fold(journal: Journal, lake: Lake, dead_letters: Path) -> int:
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    rows, rejected = [], []
+    rows: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
     for line in path.read_bytes().split(b"\n"):
         try:
             record = json.loads(line)
@@ -92,7 +93,7 @@ def _changes(dataset: str, rows: list[dict[str, Any]]) -> pa.Table:
     schema = DATASETS[dataset].schema
     columns = []
     for field in schema:
-        values = [row.get(field.name) for row in rows]
+        values: list[Any] = [row.get(field.name) for row in rows]
         if pa.types.is_timestamp(field.type):
             values = [datetime.fromisoformat(value) for value in values]
         elif field.name == "properties":
