@@ -114,7 +114,7 @@ def test_segments_own_client(server: Any, landed: Any) -> None:
     for _ in range(250):
         client.track("u1", "Charged", {"amount": 1})
     client.page("u1", "Docs", "Start")
-    client.join()  # sends what is queued
+    client.shutdown()
     assert landed("select count(*) as n from user_events having count(*) = 251") == [{"n": 251}]
     assert landed("select user_id from profiles where properties->>'$.city' = 'Pune'") == [{"user_id": "u1"}]
 
@@ -123,7 +123,7 @@ def test_rudderstacks_own_client_which_packs(server: Any, landed: Any) -> None:
     client = RudderClient(server.key, host=server.url, max_retries=0, gzip=True)
     for _ in range(100):
         client.track("u1", "Charged", {"amount": 1})
-    client.join()
+    client.shutdown()
     assert landed("select count(*) as n from user_events having count(*) = 100") == [{"n": 100}]
 
 
