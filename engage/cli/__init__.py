@@ -18,7 +18,7 @@ from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
 from engage.cli.diff import diff
 from engage.cli.journey import journey
-from engage.cli.people import people
+from engage.cli.people import erase, people
 from engage.cli.playbook import playbook
 from engage.cli.report import report
 from engage.cli.segment import segment
@@ -55,6 +55,7 @@ for command in (
     diff,
     segment,
     people,
+    erase,
     label,
     campaign,
     channel,

@@ -11,7 +11,7 @@ import click
 from engage.cli.options import as_of_option, opened, parsed_params
 from engage.cli.output import format_option, say, show
 
-__all__ = ["people"]
+__all__ = ["erase", "people"]
 
 _KINDS = click.Choice(["event", "message", "profile", "device"])
 
@@ -78,3 +78,17 @@ def show_(
         if table.height:
             show(table, title=title)
     show(history, title="Timeline", rows=most)
+
+
+@click.command()
+@click.argument("user_id")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.pass_context
+def erase(context: click.Context, user_id: str, yes: bool) -> None:
+    """Take USER_ID out of the lake for good (right to erasure)."""
+    workspace = opened(context)
+    if not yes:
+        click.confirm("this cannot be undone; go on?", abort=True, err=True)
+    done = workspace.erase_user(user_id)
+    rows = ", ".join(f"{n:,} {name}" for name, n in done.rows.items()) or "no rows"
+    say(f"erased {rows}; {done.files:,} files written anew, {len(done.runs):,} recipients files among them")

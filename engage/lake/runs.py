@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from engage.errors import PlanError
 from engage.lake.schema import RECIPIENTS
-from engage.lake.storage import Storage, sync_folder, write_atomically
+from engage.lake.storage import Batch, Storage, sync_folder, write_atomically
 from engage.settings import Settings
 from engage.vocabulary import Channel, DeliveryType
 
@@ -39,6 +39,7 @@ __all__ = [
     "read_run",
     "recipients_path",
     "run_folder",
+    "stage_recipients",
     "write_run",
 ]
 
@@ -192,6 +193,22 @@ def mark_begun(settings: Settings, run_id: str) -> None:
     """Note that messages of a run are about to leave: its plan is not put aside any more."""
     if not has_begun(settings, run_id):
         write_atomically(run_folder(settings, run_id) / _BEGAN, b"")
+
+
+def stage_recipients(batch: Batch, run: Run, recipients: pa.Table) -> None:
+    """Put other rows in the place of a finished run's, in a batch of the lake (erasure); `seq` must be what it was.
+
+    Args:
+        batch: Takes both of the run's files.
+        run: As it was read.
+        recipients: Rows in the schema :data:`engage.lake.schema.RECIPIENTS`.
+    """
+    folder = batch.folder / "audiences" / f"run={run.run_id}"
+    folder.mkdir(parents=True)
+    file = folder / "recipients.parquet"
+    pq.write_table(_conform(run, recipients), file, compression="zstd", row_group_size=50_000)
+    run = replace(run, counts=_counts(run, file), recipients_sha256=_sha256(file))
+    (folder / "run.json").write_text(_to_json(run), encoding="utf-8")
 
 
 def discard_run(settings: Settings, run_id: str) -> None:

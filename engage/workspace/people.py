@@ -8,12 +8,14 @@ from typing import Any
 import polars as pl
 
 from engage.analysis.people import Person, find_people, person, timeline
-from engage.workspace.base import Base, Time
+from engage.lake.erasure import Erased, erase_user
+from engage.workspace.base import Time
+from engage.workspace.deliveries import DeliveryFace
 
 __all__ = ["PeopleFace"]
 
 
-class PeopleFace(Base):
+class PeopleFace(DeliveryFace):
     """What finds people and tells of one of them."""
 
     def find_people(self, text: str | None = None, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
@@ -51,3 +53,18 @@ class PeopleFace(Base):
         """
         moments = {"before": self.moment(before), "as_of": self.moment(as_of)}
         return timeline(self.engine, user_id, kinds=kinds, most=most, **moments)
+
+    def erase_user(self, user_id: str) -> Erased:
+        """Take one person out of the lake for good: events, messages, profile, devices, ids, recipients files.
+
+        Args:
+            user_id: Who.
+
+        Returns:
+            What was taken away; see :func:`engage.lake.erasure.erase_user`.
+
+        Raises:
+            LandingError: They are in a run that is not finished; nothing has changed.
+        """
+        finished = {run.run_id for run in self.runs() if run.state in ("completed", "stopped")}
+        return erase_user(self.lake, user_id, finished=finished)
