@@ -89,6 +89,7 @@ CONTENT: dict[Channel, tuple[Field, ...]] = {
     Channel.WEBHOOK: (
         Field("body", file="webhook.json.jinja", about="JSON text; the user's details by default"),
         Field("url", line=True, template=False, about="endpoint; the channel's `url` by default"),
+        Field("method", line=True, template=False, about="POST, PUT or PATCH; the channel's `method` by default"),
         Field("headers", template=False, about="headers to add"),
         Field("type", line=True, template=False, about='event type in the payload, e.g. "campaign.user"'),
     ),

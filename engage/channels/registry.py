@@ -100,7 +100,7 @@ PROVIDERS: tuple[Setup, ...] = (
         "webhook",
         (Channel.WEBHOOK,),
         "engage.channels.webhook:Webhook",
-        {"url": "", "headers": {}, "batch_size": 1, "allow_private": False},
+        {"url": "", "method": "POST", "headers": {}, "batch_size": 1, "allow_private": False},
         {"secret": "WEBHOOK_SECRET"},
         frozenset({"secret"}),
     ),

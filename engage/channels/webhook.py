@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -25,6 +26,15 @@ from engage.errors import ChannelError, ConfigurationError, UnsupportedContentEr
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Webhook", "forbidden_address", "sign"]
+
+
+_METHODS = ("POST", "PUT", "PATCH")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110, 5.6.2
+_VALUE = re.compile(r"[\x20-\x7e]{0,4000}")
+_OURS = frozenset(
+    "connection content-encoding content-length host te trailer transfer-encoding upgrade webhook-id webhook-signature "
+    "webhook-timestamp".split()
+)
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -79,7 +89,7 @@ class Webhook:
     as an idempotency key.
 
     Args:
-        configured: url, headers, batch_size, allow_private; secret.
+        configured: url, method (POST, PUT or PATCH), headers, batch_size, allow_private; secret.
         now: The clock, for the timestamp of a signature.
     """
 
@@ -95,14 +105,16 @@ class Webhook:
         self.allow_private = bool(options["allow_private"])
         self._url = str(options["url"])
         self._headers: Mapping[str, str] = dict(options["headers"])
+        self._method = str(options.get("method", "POST"))
         self._secret = configured.secrets.get("secret", "")
         self._now = now
 
     def request(self, batch: Sequence[Message]) -> httpx.Request:
-        """One POST: ``{"type", "data"}``, `data` a user's details, or a list of them for a batch.
+        """One request: ``{"type", "data"}``, `data` a user's details, or a list of them for a batch.
 
         Raises:
-            UnsupportedContentError: There is no url, or it is not http(s); the body template gave no JSON.
+            UnsupportedContentError: There is no url, or it is not http(s); the method or a header is none; the body
+                template gave no JSON.
         """
         first = batch[0]
         url = self._target(first)
@@ -114,7 +126,7 @@ class Webhook:
         body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
         webhook_id = first.message_id if len(batch) == 1 else _batch_id(batch)
         timestamp = int(now.timestamp())
-        headers = {**self._headers, **(first.content.get("headers") or {})}
+        headers = _headers(self._headers) | _headers(first.content.get("headers"))
         headers |= {
             "content-type": "application/json",
             "webhook-id": webhook_id,
@@ -122,7 +134,12 @@ class Webhook:
         }
         if self._secret:
             headers["webhook-signature"] = sign(self._secret, webhook_id, timestamp, body)
-        return httpx.Request("POST", url, headers=headers, content=body)
+        method = str(first.content.get("method") or self._method).upper()
+        if method not in _METHODS:
+            raise UnsupportedContentError(
+                f"method {method[:20]!r} is not one", where="webhook", hint=f"write {', '.join(_METHODS)}"
+            )
+        return httpx.Request(method, url, headers=headers, content=body)
 
     def outcomes(self, batch: Sequence[Message], response: httpx.Response) -> list[Outcome]:
         """2xx is sent; a redirect is not followed; 410 and wrong doors stop the run."""
@@ -191,6 +208,22 @@ def _details(message: Message) -> dict[str, Any]:
         return dict(json.loads(str(body)))
     except (ValueError, TypeError) as error:
         raise UnsupportedContentError("the body is not a JSON object", where="webhook.json.jinja") from error
+
+
+def _headers(given: object) -> dict[str, str]:
+    """Headers somebody wrote; those that frame the request or sign it are not theirs to write."""
+    if not given:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UnsupportedContentError("headers is not a table", where="webhook", hint='write { x-source = "engage" }')
+    headers = {}
+    for name, value in given.items():
+        if not _HEADER.fullmatch(str(name)) or not _VALUE.fullmatch(str(value)):
+            raise UnsupportedContentError("a header's name or value has characters it may not have", where="webhook")
+        if str(name).lower() in _OURS:
+            raise UnsupportedContentError(f"the header {str(name).lower()} is not to be set", where="webhook")
+        headers[str(name).lower()] = str(value)
+    return headers
 
 
 def _batch_id(batch: Sequence[Message]) -> str:
