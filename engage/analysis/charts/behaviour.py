@@ -33,20 +33,18 @@ def trend_lines(table: pl.DataFrame, *, title: str = "Trend", unit: str = "event
     names = data["name"].unique(maintain_order=True).to_list()
     base = alt.Chart(data, title=titled(title, "Hollow: the period is not over yet")).encode(
         x=alt.X("period:T", title=None),
-        y=alt.Y("value:Q", title=unit, axis=alt.Axis(format=COUNT)),
+        y=alt.Y("value:Q", title=unit, axis=alt.Axis(format=",.2~f")),
         color=alt.Color("name:N", title=None, scale=alt.Scale(domain=names, range=list(PALETTE))),
         tooltip=[
             alt.Tooltip("name:N", title="event"),
             alt.Tooltip("period:T", format=DAY),
-            alt.Tooltip("value:Q", title=unit, format=",.6~f"),
+            alt.Tooltip("value:Q", title=unit, format=",.2~f"),
             alt.Tooltip("is_complete:N", title="period is over"),
         ],
     )
-    points = base.mark_point(size=40).encode(
-        fillOpacity=alt.condition("datum.is_complete", alt.value(1), alt.value(0)),
-        fill=alt.Fill("name:N", title=None, legend=None, scale=alt.Scale(domain=names, range=list(PALETTE))),
-    )
-    return alt.layer(base.mark_line(), points).properties(width="container", height=320)
+    over = base.transform_filter("datum.is_complete").mark_point(filled=True, size=40)
+    running = base.transform_filter("!datum.is_complete").mark_point(filled=False, size=60)
+    return alt.layer(base.mark_line(), over, running).properties(width="container", height=320)
 
 
 def active_users_lines(table: pl.DataFrame, *, title: str = "Active users") -> alt.Chart:

@@ -45,7 +45,7 @@ WIDTH: Final = 640
 HEIGHT: Final = 320
 
 PERCENT: Final = ".1%"
-COUNT: Final = ","
+COUNT: Final = ",d"
 DAY: Final = "%a %d %b %Y"
 
 

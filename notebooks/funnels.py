@@ -1,0 +1,131 @@
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Funnels")
+
+with app.setup:
+    import marimo as mo
+
+    import engage
+    from engage.analysis.charts.funnel import funnel_bars, funnel_histogram
+    from engage.errors import EngageError
+
+
+@app.cell
+def _():
+    ws = engage.Workspace.open(mo.notebook_dir() or ".")
+    names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
+    labels = [label.name for label in ws.labels()]
+    segments = [file.name for file in ws.segments()]
+    return labels, names, segments, ws
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    # How far do people get?
+
+    A **funnel** counts who did one thing, then the next, within a time. Every first step is an attempt; a person counts
+    with the one that got furthest.
+    """)
+    return
+
+
+@app.cell
+def _(labels, names, segments):
+    question = (
+        mo.md("""
+        {first} {second} {third} {fourth}
+
+        {within} {order} {exclude}
+
+        {label} {segment} {breakdown}
+        """)
+        .batch(
+            first=mo.ui.dropdown(names, value=names[0] if names else None, label="First", searchable=True),
+            second=mo.ui.dropdown(names, value=names[0] if names else None, label="then", searchable=True),
+            third=mo.ui.dropdown(names, label="then", searchable=True),
+            fourth=mo.ui.dropdown(names, label="then", searchable=True),
+            within=mo.ui.dropdown(["1 hour", "1 day", "7 days", "30 days", "90 days"], value="30 days", label="Within"),
+            order=mo.ui.dropdown(["ordered", "strict", "any"], value="ordered", label="Order"),
+            exclude=mo.ui.dropdown(names, label="Not if they did", searchable=True),
+            label=mo.ui.dropdown(labels, label="Sent the label"),
+            segment=mo.ui.dropdown(segments, label="In the segment"),
+            breakdown=mo.ui.text(label="By property", debounce=True),
+        )
+        .form(submit_button_label="Count", bordered=False)
+    )
+    question
+    return (question,)
+
+
+@app.cell
+def _(names, question):
+    first = names[0] if names else None
+    asked = question.value or {"first": first, "second": first, "within": "30 days", "order": "ordered"}
+    steps = [asked[key] for key in ("first", "second", "third", "fourth") if asked.get(key)]
+    options = {
+        "within": asked["within"],
+        "order": asked["order"],
+        "exclude": [asked["exclude"]] if asked.get("exclude") else [],
+        "label": asked.get("label"),
+        "segment": asked.get("segment"),
+    }
+    breakdown = asked.get("breakdown") or None
+    return breakdown, options, steps
+
+
+@app.cell
+def _(breakdown, options, steps, ws):
+    def _counted():
+        try:
+            return ws.funnel(steps, breakdown=breakdown, **options), ""
+        except EngageError as error:
+            return None, str(error)
+
+    table, _fault = _counted()
+    mo.stop(table is None, mo.callout(mo.md(_fault or "Choose two events."), kind="warn"))
+    mo.ui.altair_chart(funnel_bars(table, within=options["within"]), chart_selection=False, legend_selection=False)
+    return (table,)
+
+
+@app.cell
+def _(table):
+    mo.ui.table(table, selection=None, format_mapping={"rate": "{:.1%}"}, label="Step by step")
+    return
+
+
+@app.cell
+def _(options, steps, table, ws):
+    mo.stop(table is None)
+    times = ws.funnel_times(steps, **options)
+    mo.stop(not times.height, mo.md("Nobody got to the last step."))
+    mo.ui.altair_chart(funnel_histogram(times), chart_selection=False, legend_selection=False)
+    return
+
+
+@app.cell
+def _(steps):
+    step_choice = mo.ui.slider(1, max(len(steps), 2), value=min(2, len(steps)) or 1, label="Step", show_value=True)
+    dropped_choice = mo.ui.checkbox(label="those who went no further than the step before")
+    mo.vstack([mo.md("## Who"), mo.hstack([step_choice, dropped_choice], justify="start")])
+    return dropped_choice, step_choice
+
+
+@app.cell
+def _(dropped_choice, options, step_choice, steps, table, ws):
+    mo.stop(table is None)
+    users = ws.funnel_users(
+        steps, step_choice.value, is_dropped=dropped_choice.value and step_choice.value > 1, **options
+    )
+    mo.vstack(
+        [
+            mo.ui.table(users, selection=None, label=f"{users.height:,} people"),
+            mo.download(lambda: users.write_csv().encode(), filename="people.csv", label="Download as CSV"),
+        ]
+    )
+    return
+
+
+if __name__ == "__main__":
+    app.run()
