@@ -90,6 +90,14 @@ PROVIDERS: tuple[Setup, ...] = (
         frozenset({"callback_login"}),
     ),
     Setup(
+        "mailgun",
+        (Channel.EMAIL,),
+        "engage.channels.email.mailgun:Mailgun",
+        {**_MAIL, "domain": ..., "base_url": "https://api.mailgun.net", "test": False},
+        {"api_key": "MAILGUN_API_KEY", "signing_key": "MAILGUN_SIGNING_KEY"},
+        frozenset({"signing_key"}),
+    ),
+    Setup(
         "twilio",
         (Channel.SMS,),
         "engage.channels.sms.twilio:Twilio",
