@@ -77,6 +77,19 @@ def _(day_choice, file, now_choice, params, ws):
 
 
 @app.cell
+def _(segment, ws):
+    mo.stop(segment is None)
+    reach = ws.reach(segment)
+    mo.ui.table(
+        reach,
+        selection=None,
+        format_mapping={"rate": lambda rate: "–" if rate is None else f"{rate:.1%}"},
+        label="Who can be reached: opted in, a live address, not suppressed",
+    )
+    return
+
+
+@app.cell
 def _(file):
     mo.md(f"```sql\n{file.text.strip()}\n```")
     return

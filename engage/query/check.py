@@ -13,7 +13,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from engage.errors import EngageError, QueryError
 from engage.query.engine import Engine
-from engage.query.files import SqlFile
+from engage.query.files import SqlFile, without_dollars
 
 __all__ = ["Finding", "check_file", "check_text", "require_reproducible"]
 
@@ -64,6 +64,7 @@ def check_text(text: str, path: Path) -> list[Finding]:
     Returns:
         Clock and chance functions, and limits without an order.
     """
+    text = without_dollars(text)
     try:
         tokens = sqlglot.tokenize(text, read="duckdb")
     except SqlglotError as error:

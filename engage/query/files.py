@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engage.errors import QueryError
 
-__all__ = ["SqlFile", "literal", "parse_value", "read_params", "read_sql", "with_literals"]
+__all__ = ["SqlFile", "literal", "parse_value", "read_params", "read_sql", "with_literals", "without_dollars"]
 
 Value = str | int | float | bool | date | None
 
@@ -141,3 +141,11 @@ def with_literals(text: str, values: Mapping[str, object]) -> str:
         return literal(values[name]) if name and name in values else match[0]
 
     return _TOKEN.sub(replace, text)
+
+
+def without_dollars(text: str) -> str:
+    """SQL with each ``$name`` parameter as the word ``_name``, every letter where it was.
+
+    sqlglot reads ``$a)=$b`` as a text in dollar quotes.
+    """
+    return _TOKEN.sub(lambda match: f"_{match[1]}" if match[1] else match[0], text)
