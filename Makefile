@@ -37,4 +37,4 @@ format: $(READY)  ## put code into the house's form
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment and what the demo made
-	rm -rf $(VENV) data/lake data/outbox data/ledger.sqlite* data/engage.lock
+	rm -rf $(VENV) data/lake data/outbox data/ledger.sqlite* data/mailbox.sqlite* data/engage.lock

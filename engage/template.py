@@ -63,5 +63,7 @@ def copy_template(path: Path, *, timezone: str) -> Settings:
         elif (source / part).exists():
             (root / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / part, root / part)
-    (root / ".gitignore").write_text("data/lake/\ndata/outbox/\ndata/ledger.sqlite*\ndata/engage.lock\n__marimo__/\n")
+    (root / ".gitignore").write_text(
+        "data/lake/\ndata/outbox/\ndata/ledger.sqlite*\ndata/mailbox.sqlite*\ndata/engage.lock\n__marimo__/\n"
+    )
     return settings

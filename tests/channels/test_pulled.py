@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+import engage
 import engage.channels.in_app
 from engage.channels.in_app.mailbox import Mailbox
 from engage.channels.in_app.message import mailbox_message
@@ -338,3 +339,29 @@ def test_how_long_a_message_waits_is_set() -> None:
     assert OnSite(Configured("in_app", {"keep": "never"}, {}, Path("outbox")))._keep is None
     with pytest.raises(ConfigurationError, match="keep"):
         OnSite(Configured("in_app", {"keep": "long"}, {}, Path("outbox")))
+
+
+def test_a_campaign_is_sent_to_the_mailbox(workspace: engage.Workspace) -> None:
+    file = workspace.root / "pyproject.toml"
+    file.write_text(file.read_text() + '\n[tool.engage.channels.web_popup]\nprovider = "mailbox"\n')
+    workspace = engage.Workspace.open(workspace.root)
+    workspace.land_profiles([{"user_id": user, "name": f"<b>{user}</b>"} for user in ("ada", "bob")], now=NOW)
+    content = {
+        "title": "Hi {{ profile.name }}",
+        "body": "<p>{{ profile.name }}</p>",
+        "trigger": {"page": "/cart*"},
+        "frequency": {"per_session": 1},
+        "actions": [{"label": "Pay", "url": "/pay"}],
+    }
+    values = {"title": "Cart", "channel": "web_popup", "everyone": True, "content": content}
+    workspace.create_campaign("cart", values)
+    assert workspace.campaign("cart").send().sent == 2
+    mailbox = Mailbox(workspace.settings.mailbox)
+    [waiting] = mailbox.waiting("ada", now=datetime.now(UTC), channels=["web_popup"])
+    mailbox.close()
+    shown = waiting["message"]
+    VALIDATOR.validate(shown)
+    assert (shown["title"], shown["body"]) == ("Hi <b>ada</b>", "<p>&lt;b&gt;ada&lt;/b&gt;</p>")
+    assert (shown["trigger"], shown["frequency"]) == ({"page": ["/cart*"]}, {"total": None, "per_session": 1})
+    sent = workspace.sql("select message_id from notifications where event_name = 'Notification Sent'")
+    assert shown["message_id"] in sent["message_id"].to_list()
