@@ -23,6 +23,7 @@ chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and withou
 
 bench: $(READY)  ## how fast a million are planned, and a run is sent against the same client alone
 	$(BIN)/python bench/planning.py
+	$(BIN)/python bench/journeys.py
 	$(BIN)/python bench/delivery.py
 
 lint: $(READY)  ## ruff, mypy, import-linter, marimo check
