@@ -86,13 +86,16 @@ def attempts(
     ]
     # An element of a chain is when its step happened and, where something is excluded, when next that happened.
     element = f"{{t: moment, bad: [{', '.join(f'spoilt{j}' for j in bads) or 'null::bigint'}]}}"
+    happened, times = "x.t", "list_transform(chain, lambda x: x.t)"
+    if not exclude:
+        element, happened, times = "moment", "x", "chain"
     ctes += _any_order(count, element, any_step) if order == "any" else _in_order(count, element, order)
     window = binder.bind(micros)
     clean = " and ".join(_clean(item, j, count, window) for j, item in enumerate(exclude)) or "true"
     ctes += [
-        f"timed as (select *, list_filter(times, lambda x: x.t <= moment + {window}) as chain from attempts)",
+        f"timed as (select *, list_filter(times, lambda x: {happened} <= moment + {window}) as chain from attempts)",
         f"clean as (select * from timed where {clean})",
-        "best as (select user_id, unnest(arg_max({value: value, reached: list_transform(chain, lambda x: x.t)}, "
+        f"best as (select user_id, unnest(arg_max({{value: value, reached: {times}}}, "
         "(len(chain), -moment, event_id))) from clean group by user_id)",
     ]
     return ", ".join(ctes)
@@ -123,7 +126,7 @@ def _any_order(count: int, element: str, any_step: str) -> list[str]:
     )
     moments = f"list_sort(list_filter([{', '.join(f'n{k}' for k in range(count))}], lambda x: x is not null))"
     # Every element carries the attempt's own exclusions: there is only from first to last.
-    times = f"list_transform({moments}, lambda x: {element.replace('t: moment', 't: x')}) as times"
+    times = f"list_transform({moments}, lambda x: {element.replace('moment', 'x')}) as times"
     return [
         f"chained as (select *, {nearest} from spoiled)",
         f"attempts as (select user_id, event_id, moment, value, {times} from chained where {any_step})",
