@@ -105,6 +105,14 @@ PROVIDERS: tuple[Setup, ...] = (
         {"auth_token": "TWILIO_AUTH_TOKEN"},
     ),
     Setup(
+        "vonage",
+        (Channel.SMS,),
+        "engage.channels.sms.vonage:Vonage",
+        {"from": ..., "base_url": "https://rest.nexmo.com", "callback_url": ""},
+        {"api_key": "VONAGE_API_KEY", "api_secret": "VONAGE_API_SECRET", "signature_secret": "VONAGE_SIGNATURE_SECRET"},
+        frozenset({"signature_secret"}),
+    ),
+    Setup(
         "webhook",
         (Channel.WEBHOOK,),
         "engage.channels.webhook:Webhook",
