@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from engage.errors import LandingError
+from engage.errors import EngageError, LandingError
 from engage.lake.landing import Lake
 from engage.lake.records import event_rows
 from engage.lake.schema import DATASETS
 from engage.lake.storage import write_atomically
 from engage.server.journal import Journal
 
-__all__ = ["fold"]
+__all__ = ["Folding", "fold"]
+
+_log = logging.getLogger(__name__)
+
+
+class Folding:
+    """Lands what a journal holds, again and again.
+
+    Args:
+        journal: The log.
+        lake: Where rows go.
+        dead_letters: Folder of the messages that could not be taken.
+        every: Seconds between two landings.
+    """
+
+    def __init__(self, journal: Journal, lake: Lake, dead_letters: Path, *, every: float) -> None:
+        self._journal, self._lake, self._dead_letters, self._every = journal, lake, dead_letters, every
+        self.well = True
+        """Whether the last landing went well."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Land while the block runs, and the rest at its end; then the journal is closed."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(self._for_ever(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+            await self._once()
+            self._journal.close()
+
+    async def _for_ever(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._once()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._every)
+
+    async def _once(self) -> None:
+        try:
+            await asyncio.to_thread(fold, self._journal, self._lake, self._dead_letters)
+            self.well = True
+        except (EngageError, OSError) as error:  # the journal keeps everything; the next turn tries again
+            self.well = False
+            _log.error("events could not be landed yet: %s", type(error).__name__)
 
 
 def fold(journal: Journal, lake: Lake, dead_letters: Path) -> int:
