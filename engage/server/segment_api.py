@@ -21,7 +21,7 @@ KINDS = ("identify", "track", "page", "screen", "group", "alias")
 _DEPTH = 16
 _LENGTH = 512  # characters of an id or a name
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_FORGEABLE = MESSAGE_EVENTS - {Event.NOTIFICATION_VIEWED, Event.NOTIFICATION_CLICKED}
+_OF_THE_USER = {Event.NOTIFICATION_VIEWED, Event.NOTIFICATION_CLICKED}
 
 
 class Rejected(EngageError):
@@ -29,7 +29,7 @@ class Rejected(EngageError):
 
 
 def translate(
-    message: Any, kind: str | None, *, sent_at: Any = None, received_at: datetime
+    message: Any, kind: str | None, *, sent_at: Any = None, received_at: datetime, proven: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Turn one message into rows.
 
@@ -41,6 +41,8 @@ def translate(
         kind: One of :data:`KINDS`; None to take the message's `type`.
         sent_at: When the client sent the batch, by its own clock; the message's own `sentAt` goes first.
         received_at: The server's clock.
+        proven: The sender proved to be the message's user. Only then may it say that the user viewed or clicked one:
+            a write key is public.
 
     Returns:
         A row a dataset (events, profiles, identities, devices).
@@ -64,7 +66,7 @@ def translate(
         "received_at": received_at.isoformat(),
     }
     if kind in ("track", "page", "screen"):
-        return {"events": _event(message, kind, user, anonymous, change)}
+        return {"events": _event(message, kind, user, anonymous, change, proven)}
     rows: dict[str, dict[str, Any]] = {}
     if kind == "alias":
         previous = _text(message, "previousId") or anonymous
@@ -96,14 +98,14 @@ def translate(
 
 
 def _event(
-    message: Mapping[str, Any], kind: str, user: str | None, anonymous: str | None, change: dict[str, Any]
+    message: Mapping[str, Any], kind: str, user: str | None, anonymous: str | None, change: dict[str, Any], proven: bool
 ) -> dict[str, Any]:
     properties = _object(message, "properties")
     if kind == "track":
         name = _text(message, "event")
         if not name:
             raise Rejected("event is empty")
-        if name in _FORGEABLE:
+        if name in MESSAGE_EVENTS and not (proven and user and name in _OF_THE_USER):
             raise Rejected("only the platform itself records this event")
     else:
         name = f"{kind.title()} Viewed"

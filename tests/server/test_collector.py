@@ -13,6 +13,7 @@ from rudderstack.analytics.client import Client as RudderClient
 from segment.analytics.client import Client as SegmentClient
 
 import engage
+from engage.server.segment_api import Rejected, translate
 
 
 @pytest.fixture
@@ -63,8 +64,19 @@ def test_one_bad_message_loses_no_other_and_is_kept_with_its_reason(
     ]
 
 
-def test_nobody_can_say_a_message_was_sent(client: httpx.Client) -> None:
-    assert client.post("/v1/track", json=track(event="Notification Sent")).status_code == 400
+@pytest.mark.parametrize("event", ["Notification Sent", "Notification Viewed", "Notification Clicked"])
+def test_nobody_can_say_with_a_public_key_what_became_of_a_message(client: httpx.Client, event: str) -> None:
+    assert client.post("/v1/track", json=track(event=event)).status_code == 400
+
+
+def test_a_proven_user_says_what_they_viewed_but_not_what_was_sent() -> None:
+    now = datetime.now(UTC)
+    viewed = track(event="Notification Viewed")
+    rows = translate(viewed, "track", received_at=now, proven=True)
+    assert rows["events"]["event_name"] == "Notification Viewed"
+    for forged in (track(event="Notification Sent"), viewed | {"userId": None, "anonymousId": "a1"}):
+        with pytest.raises(Rejected):
+            translate(forged, "track", received_at=now, proven=True)
 
 
 def test_the_stranger_and_the_user_are_one_person(client: httpx.Client, landed: Any) -> None:
