@@ -22,7 +22,7 @@ from engage.cli.people import erase, people
 from engage.cli.playbook import playbook
 from engage.cli.report import report
 from engage.cli.segment import segment
-from engage.cli.serve import serve
+from engage.cli.serve import serve, up
 from engage.cli.suppression import suppression
 from engage.cli.worker import worker
 from engage.errors import ConfigurationError, EngageError
@@ -78,6 +78,7 @@ for command in (
     demo,
     notebooks,
     serve,
+    up,
 ):
     cli.add_command(command)
 

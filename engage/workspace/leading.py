@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from types import TracebackType
 from typing import IO
 
 from engage.delivery.database import Database, Postgres, open_database
 from engage.errors import ConfigurationError
+from engage.settings import Settings
 from engage.workspace.base import Base
 
-__all__ = ["Leadership"]
+__all__ = ["Leadership", "has_worker"]
 
 _NAME = "engage worker"
 
@@ -44,9 +46,7 @@ class Leadership:
         path = self._workspace.settings.data / "worker.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(self._file):
             self._file.seek(0)
             other = self._file.read().strip()
             self._file.close()
@@ -54,7 +54,7 @@ class Leadership:
                 f"a worker runs already{f' (process {other})' if other else ''}",
                 where=str(self._workspace.root),
                 hint="stop it first; several workers need a ledger on Postgres",
-            ) from None
+            )
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
@@ -80,3 +80,30 @@ class Leadership:
             self._file.close()
         if self._database is not None:
             self._database.close()
+
+
+def has_worker(settings: Settings) -> bool | None:
+    """Whether a worker leads a workspace; None when the ledger is on Postgres, where only the server knows."""
+    if str(settings.options.get("ledger", "")).startswith(("postgresql://", "postgres://")):
+        return None
+    path = settings.data / "worker.lock"
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _taken(file: IO[str]) -> bool:
+    """Take the lock; somebody may hold it for an instant only to see whether it is held."""
+    for wait in (0.05, 0.2, 0.5, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if wait:
+                time.sleep(wait)
+    return False
