@@ -22,6 +22,10 @@ timezone = "{timezone}"
 # provider = "smtp"
 # host = "localhost"
 # from = "Ada at Example <ada@example.com>"
+
+# Notebooks are light or dark as the reader's machine is.
+[tool.marimo.display]
+theme = "system"
 """
 
 
@@ -64,6 +68,6 @@ def copy_template(path: Path, *, timezone: str) -> Settings:
             (root / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / part, root / part)
     (root / ".gitignore").write_text(
-        "data/lake/\ndata/outbox/\ndata/ledger.sqlite*\ndata/mailbox.sqlite*\ndata/engage.lock\n__marimo__/\n"
+        "data/lake/\ndata/outbox/\ndata/ledger.sqlite*\ndata/mailbox.sqlite*\ndata/engage.lock\ndata/drafts/\n__marimo__/\n"
     )
     return settings

@@ -32,6 +32,7 @@ class CampaignDetail:
         funnel: `stage` (sent, delivered, viewed, clicked, converted), `count`, `of_sent`.
         links: `url`, `clicks`, `people`, `last_clicked_at`.
         failures: `event_name`, `reason`, `channel`, `messages`, `people`.
+        devices: `platform` (`not told` where unknown), `people`, `sent`, `viewed`, `clicked` (messages).
     """
 
     days: pl.DataFrame
@@ -39,6 +40,7 @@ class CampaignDetail:
     funnel: pl.DataFrame
     links: pl.DataFrame
     failures: pl.DataFrame
+    devices: pl.DataFrame
 
 
 def campaign_detail(
@@ -72,7 +74,7 @@ def campaign_detail(
         schema={"stage": pl.String, "count": pl.Int64, "of_sent": pl.Float64},
         orient="row",
     )
-    return CampaignDetail(days, variants, funnel, ask("links"), ask("failures"))
+    return CampaignDetail(days, variants, funnel, ask("links"), ask("failures"), ask("devices"))
 
 
 _COMPARED = ("conversion_low", "conversion_high", "difference", "difference_low", "difference_high", "p_value")

@@ -29,6 +29,9 @@ class CampaignFacts:
         status: Where it is in its life.
         delivery_type: How its sends come about.
         labels: Its message labels as of now.
+        segment: Whom it is for, in a word.
+        audience: How many people its runs were planned for; None where there was no run.
+        left_out: How many of them were left out when they were planned.
         goal: The event that counts as a conversion.
         goal_seconds: How long after the message it counts, in seconds.
         goal_property: The property of the goal event that is money.
@@ -40,28 +43,37 @@ class CampaignFacts:
     status: str
     delivery_type: str
     labels: tuple[str, ...]
+    segment: str | None = None
+    audience: int | None = None
+    left_out: int = 0
     goal: str | None = None
     goal_seconds: int | None = None
     goal_property: str | None = None
 
 
 def campaign_report(
-    engine: Engine, facts: Iterable[CampaignFacts] = (), *, as_of: datetime | None = None
+    engine: Engine,
+    facts: Iterable[CampaignFacts] = (),
+    *,
+    prices: Mapping[str, float] | None = None,
+    as_of: datetime | None = None,
 ) -> pl.DataFrame:
     """Consolidate all campaigns.
 
     Args:
         engine: What answers.
-        facts: Every campaign that has a definition; the lake may know of others (imported ones).
+        facts: Every campaign that has a definition, and every journey; the lake may know of others (imported ones).
+        prices: What one message costs, by channel.
         as_of: As of then.
 
     Returns:
-        One row a campaign, the latest sent first: `campaign_id`, `campaign`, `channel`, `status`, `delivery_type`,
-        `labels` (as sent; as defined where nothing was), `first_sent_at`, `last_sent_at`, `users_sent`, `held_out`
-        (people), `sent`, `delivered`, `viewed`, `clicked`, `failed`, `in_doubt`, `unsubscribed` (messages),
-        `converted` (people who reached the goal within its window), `revenue`, rates of those, and `lift`, `lift_low`,
-        `lift_high`, `lift_p_value`: conversion rate of those sent less that of those held out, with a 95 % interval;
-        null without a control group.
+        One row a campaign or journey, the latest sent first: `campaign_id`, `campaign`, `journey` (the id, where it is
+        one), `channel`, `status`, `delivery_type`, `labels` (as sent; as defined where nothing was), `segment`,
+        `first_sent_at`, `last_sent_at`, `audience` (people its runs were planned for; those told of, where there was no
+        run), `left_out`, `held_out`, `users_sent` (people), `sent`, `delivered`, `viewed`, `clicked`, `failed`,
+        `in_doubt`, `unsubscribed` (messages), `converted` (people who reached the goal within its window), `revenue`,
+        `cost` (null where no price is known), rates of those, and `lift`, `lift_low`, `lift_high`, `lift_p_value`:
+        conversion rate of those sent less that of those held out, with a 95 % interval; null without a control group.
     """
     known = {fact.campaign_id: fact for fact in facts}
     goals = [
@@ -75,7 +87,10 @@ def campaign_report(
         if fact.goal
     ]
     file = read_sql(engine.settings.sql / "reports" / "campaigns.sql")
-    counted = engine.frame(file.text, {**file.params, "goals": json.dumps(goals)}, as_of=as_of)
+    asked = {**file.params, "goals": json.dumps(goals)}
+    if "prices" in file.params:  # a workspace's own file may do without
+        asked["prices"] = json.dumps([{"channel": name, "price": price} for name, price in (prices or {}).items()])
+    counted = engine.frame(file.text, asked, as_of=as_of)
     rows = [_row(row, known.pop(str(row["campaign_id"]), None)) for row in counted.iter_rows(named=True)]
     rows += [_unsent(fact) for fact in known.values()]
     report = pl.DataFrame(rows, schema=_SCHEMA)
@@ -83,8 +98,10 @@ def campaign_report(
 
 
 _COUNTS = (
-    "users_sent",
+    "audience",
+    "left_out",
     "held_out",
+    "users_sent",
     "sent",
     "delivered",
     "viewed",
@@ -98,17 +115,22 @@ _TIME = pl.Datetime("us", "UTC")
 _SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "campaign_id": pl.String,
     "campaign": pl.String,
+    "journey": pl.String,
     "channel": pl.String,
     "status": pl.String,
     "delivery_type": pl.String,
     "labels": pl.List(pl.String),
+    "segment": pl.String,
     "first_sent_at": _TIME,
     "last_sent_at": _TIME,
     **dict.fromkeys(_COUNTS, pl.Int64),
     "revenue": pl.Float64,
+    "cost": pl.Float64,
     "delivered_rate": pl.Float64,
     "viewed_rate": pl.Float64,
     "clicked_rate": pl.Float64,
+    "failed_rate": pl.Float64,
+    "unsubscribed_rate": pl.Float64,
     "conversion_rate": pl.Float64,
     "control_rate": pl.Float64,
     "lift": pl.Float64,
@@ -126,9 +148,15 @@ def _row(row: Mapping[str, object], fact: CampaignFacts | None) -> dict[str, obj
     found["campaign"] = given["campaign_name"] or (fact.name if fact else given["campaign_id"])
     found["channel"] = ", ".join(channels) if isinstance(channels, list) and channels else fact and fact.channel
     found["status"] = fact.status if fact else CampaignStatus.COMPLETED.value
+    found["journey"] = given.get("journey_id")
+    if fact:
+        found["segment"], found["left_out"] = fact.segment, fact.left_out
+        found["audience"] = found["audience"] if fact.audience is None else fact.audience
     found["delivery_type"] = given["delivery_type"] or (fact and fact.delivery_type)
-    for part, whole in (("delivered", "sent"), ("viewed", "sent"), ("clicked", "sent")):
-        found[f"{part}_rate"] = _share(found[part], found[whole])
+    for part in ("delivered", "viewed", "clicked", "unsubscribed"):
+        found[f"{part}_rate"] = _share(found[part], found["sent"])
+    # A message refused at once was never sent, one that bounced later was: both are of those that were tried.
+    found["failed_rate"] = _share(found["failed"], max(int(str(found["sent"])), int(str(found["failed"]))))
     found["conversion_rate"] = _share(found["converted"], found["users_sent"])
     if given.get("control_n") and given.get("treated_n"):
         moments: list[Any] = [
@@ -144,8 +172,14 @@ def _row(row: Mapping[str, object], fact: CampaignFacts | None) -> dict[str, obj
 def _unsent(fact: CampaignFacts) -> dict[str, object]:
     empty: dict[str, object] = dict.fromkeys(_SCHEMA)
     empty |= dict.fromkeys(_COUNTS, 0)
-    named = {"campaign_id": fact.campaign_id, "campaign": fact.name, "channel": fact.channel, "status": fact.status}
-    return empty | named | {"delivery_type": fact.delivery_type, "labels": list(fact.labels), "revenue": 0.0}
+    named: dict[str, object] = {
+        "campaign_id": fact.campaign_id,
+        "campaign": fact.name,
+        "channel": fact.channel,
+        "status": fact.status,
+    }
+    named |= {"delivery_type": fact.delivery_type, "labels": list(fact.labels), "segment": fact.segment}
+    return empty | named | {"audience": fact.audience or 0, "left_out": fact.left_out, "revenue": 0.0}
 
 
 def _share(part: object, whole: object) -> float | None:

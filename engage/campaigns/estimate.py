@@ -10,7 +10,7 @@ from engage.campaigns.planning import Plan
 from engage.errors import ConfigurationError
 from engage.settings import Settings
 
-__all__ = ["Estimate", "approval_above", "estimate"]
+__all__ = ["Estimate", "approval_above", "estimate", "read_prices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ def estimate(settings: Settings, planned: Plan, *, real: bool) -> Estimate:
     rate = settings.channel(run.channel).get("rate")
     if isinstance(rate, (int, float)) and rate > 0:
         rates.append(rate)
-    price, currency = _price(settings, run.channel)
+    prices, currency = read_prices(settings)
+    price = prices.get(run.channel)
     limit = approval_above(settings, real=real)
     return Estimate(
         messages=run.counts.send,
@@ -84,15 +85,23 @@ def estimate(settings: Settings, planned: Plan, *, real: bool) -> Estimate:
     )
 
 
-def _price(settings: Settings, channel: str) -> tuple[float | None, str]:
+def read_prices(settings: Settings) -> tuple[dict[str, float], str]:
+    """What one message costs, by channel, and in which currency; from ``data/prices.toml``.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or a price is none.
+    """
     file = settings.data / "prices.toml"
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None, ""
+        return {}, ""
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"not valid TOML: {error}", where=str(file), hint="mend the file") from error
-    price = values.get("channels", {}).get(channel)
-    if price is not None and (isinstance(price, bool) or not isinstance(price, (int, float)) or price < 0):
-        raise ConfigurationError(f"{channel} = {price!r} is not a price", where=str(file), hint="e.g. email = 0.001")
-    return price, str(values.get("currency", ""))
+    prices = dict(values.get("channels", {}))
+    for channel, price in prices.items():
+        if isinstance(price, bool) or not isinstance(price, (int, float)) or price < 0:
+            raise ConfigurationError(
+                f"{channel} = {price!r} is not a price", where=str(file), hint="e.g. email = 0.001"
+            )
+    return prices, str(values.get("currency", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from engage.analysis.paths import paths
 from engage.analysis.rfm import rfm, rfm_users
 from engage.analysis.trends import trends
 from engage.analysis.uninstalls import uninstalls, uninstalls_after
+from engage.analysis.week import Week, latest_event, week
 from engage.workspace.base import Base, Time
 
 __all__ = ["BehaviourFace"]
@@ -22,6 +24,14 @@ __all__ = ["BehaviourFace"]
 
 class BehaviourFace(Base):
     """What measures behaviour."""
+
+    def week(self, as_of: Time = None) -> Week | None:
+        """The last seven days there is anything of, and the seven before; see :func:`engage.analysis.week.week`."""
+        return week(self.engine, as_of=self.moment(as_of))
+
+    def latest_event(self, as_of: Time = None) -> datetime | None:
+        """When the last event happened; None where the lake is empty."""
+        return latest_event(self.engine, as_of=self.moment(as_of))
 
     def lift(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +11,22 @@ import polars as pl
 
 from engage.analysis.campaign_detail import CampaignDetail, campaign_detail
 from engage.analysis.campaign_report import CampaignFacts, campaign_report
-from engage.campaigns.definition import Campaign, create_campaign, list_campaigns, read_campaign, set_labels
+from engage.campaigns.definition import (
+    Campaign,
+    campaign_from,
+    create_campaign,
+    list_campaigns,
+    read_campaign,
+    set_labels,
+)
+from engage.campaigns.estimate import read_prices
 from engage.campaigns.labels import Label, create_label, list_labels
+from engage.delivery.summary import Summary
+from engage.journeys.definition import list_journeys, read_journey
+from engage.journeys.graph import Message
 from engage.query.files import read_sql
-from engage.vocabulary import CampaignStatus
+from engage.settings import Settings
+from engage.vocabulary import CampaignStatus, DeliveryType
 from engage.workspace.base import Time
 from engage.workspace.deliveries import DeliveryFace
 from engage.workspace.open_campaign import OpenCampaign
@@ -55,6 +67,20 @@ class CampaignFace(DeliveryFace):
         """Make a campaign's folder; see :func:`engage.campaigns.definition.create_campaign`."""
         return OpenCampaign(self, create_campaign(self.settings, name, values, files or {}))
 
+    def draft_campaign(self, name: str, values: Mapping[str, Any]) -> OpenCampaign:
+        """A campaign that is not kept: to preview it while it is written.
+
+        Args:
+            name: What it is to be called.
+            values: What ``campaign.toml`` would say.
+
+        Raises:
+            ConfigurationError: The values are not a campaign's.
+            UnknownLabelError: It carries a label that was never made.
+        """
+        folder = self.settings.campaigns / (name or "draft")
+        return OpenCampaign(self, campaign_from(self.settings, name or "draft", values, folder, "the draft"))
+
     def set_labels(self, campaign: str, *labels: str) -> OpenCampaign:
         """Put labels on a campaign; they go with messages planned from then on."""
         return OpenCampaign(self, set_labels(self.settings, campaign, labels))
@@ -81,9 +107,11 @@ class CampaignFace(DeliveryFace):
 
     def campaign_report(self, as_of: Time = None) -> pl.DataFrame:
         """One row a campaign over all channels; see :func:`engage.analysis.campaign_report.campaign_report`."""
-        states = {summary.run_id: summary.state for summary in self.runs()}
-        facts = [_facts(campaign, states) for campaign in self.campaigns()]
-        return campaign_report(self.engine, facts, as_of=self.moment(as_of))
+        runs = self.runs()
+        facts = [_facts(campaign, runs) for campaign in self.campaigns()]
+        facts += [_journey_facts(self.settings, name, runs) for name in list_journeys(self.settings)]
+        prices, _ = read_prices(self.settings)
+        return campaign_report(self.engine, facts, prices=prices, as_of=self.moment(as_of))
 
     def campaign_detail(self, campaign: str, as_of: Time = None) -> CampaignDetail:
         """One campaign's days, variants, links and failures.
@@ -92,23 +120,47 @@ class CampaignFace(DeliveryFace):
             campaign: Its id; one that only the lake knows will do.
             as_of: As of then.
         """
-        known = campaign in list_campaigns(self.settings)
-        fact = _facts(read_campaign(self.settings, campaign), {}) if known else None
+        fact = None
+        if campaign in list_campaigns(self.settings):
+            fact = _facts(read_campaign(self.settings, campaign), ())
+        elif campaign in list_journeys(self.settings):
+            fact = _journey_facts(self.settings, campaign, ())
         return campaign_detail(self.engine, campaign, fact, as_of=self.moment(as_of))
 
 
-def _facts(campaign: Campaign, states: Mapping[str, str]) -> CampaignFacts:
-    own = [state for run, state in states.items() if run.rpartition("-")[0] == campaign.campaign_id]
+def _facts(campaign: Campaign, runs: Sequence[Summary]) -> CampaignFacts:
+    own = [run for run in runs if run.run_id.rpartition("-")[0] == campaign.campaign_id]
     known: Callable[[str], bool] = {status.value for status in CampaignStatus}.__contains__
-    status = own[-1] if own and known(own[-1]) else campaign.status
     return CampaignFacts(
         campaign_id=campaign.campaign_id,
         name=campaign.title,
         channel=campaign.channel,
-        status=status,
+        status=own[-1].state if own and known(own[-1].state) else campaign.status,
         delivery_type=campaign.delivery_type,
         labels=campaign.labels,
+        segment=campaign.segment or ("a select" if campaign.sql else "everyone"),
+        audience=sum(run.audience for run in own) if own else None,
+        left_out=sum(sum(run.excluded.values()) for run in own),
         goal=campaign.goal.event,
         goal_seconds=int(campaign.goal.within.total_seconds()),
         goal_property=campaign.goal.revenue,
+    )
+
+
+def _journey_facts(settings: Settings, name: str, runs: Sequence[Summary]) -> CampaignFacts:
+    journey = read_journey(settings, name)
+    channels = {node.does.channel for node in journey.messages.values() if isinstance(node.does, Message)}
+    begins = tuple(f"{name}-{node}-" for node in journey.messages)
+    own = [run for run in runs if run.run_id.startswith(begins)]
+    return CampaignFacts(
+        campaign_id=name,
+        name=journey.title,
+        channel=", ".join(sorted(channels)),
+        status=journey.status,
+        delivery_type=DeliveryType.JOURNEY.value,
+        labels=journey.labels,
+        left_out=sum(sum(run.excluded.values()) for run in own),
+        goal=journey.goal.event,
+        goal_seconds=int(journey.goal.within.total_seconds()),
+        goal_property=journey.goal.revenue,
     )

@@ -12,7 +12,7 @@ import polars as pl
 from engage.analysis.reach import reach
 from engage.analysis.segment_builder import segment_sql
 from engage.analysis.segment_change import breakdown, export_people, moved, overlap, segment_sizes
-from engage.analysis.segment_conditions import Condition
+from engage.analysis.segment_conditions import Condition, Not, Sent
 from engage.analysis.segment_diff import SegmentChange, segment_diff
 from engage.analysis.segment_files import count_draft, sample_draft, save_segment
 from engage.analysis.segments import Segment, draft_segment, find_segment
@@ -166,6 +166,27 @@ class SegmentFace(Base):
         if found is None:
             raise QueryError("a time is missing", hint="say since when")
         return found
+
+    def save_label_segment(self, label: str, name: str = "", *, was_sent: bool = True, replace: bool = False) -> Path:
+        """Keep the people who were sent a message label as a segment, or those who were not.
+
+        Args:
+            label: The message label.
+            name: The segment's name; ``sent_<label>`` or ``not_sent_<label>`` by default.
+            was_sent: False for everyone else.
+            replace: Whether a segment of that name may be replaced.
+
+        Returns:
+            ``sql/segments/<name>.sql``.
+
+        Raises:
+            QueryError: The name will not do, or is taken.
+        """
+        words = "_".join(re.findall(r"[a-z0-9]+", label.lower())) or "label"
+        sent = Sent(label=label)
+        sql = self.build_segment(sent if was_sent else Not(sent))
+        title = f"People who were {'' if was_sent else 'not '}sent a message labelled {label}"
+        return self.save_segment(sql, name or f"{'' if was_sent else 'not_'}sent_{words}", title, replace=replace)
 
     def save_segment(self, sql: str, name: str, title: str, *, replace: bool = False) -> Path:
         """Keep a select as ``sql/segments/<name>.sql``.

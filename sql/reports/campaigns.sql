@@ -1,9 +1,10 @@
 -- Title: One row a campaign over all channels: what was sent, what became of it, and what it earned
 -- grain: campaign_id
--- params: goals='[]', goal='Charged', window_days=14
+-- params: goals='[]', goal='Charged', window_days=14, prices='[]'
 -- `goals` is a JSON list of {campaign_id, event, seconds, property} for campaigns with a goal of their own; the others
 -- are held to `goal` within `window_days` of a person's first message. People held out have the same window, from the
--- instant they were held out.
+-- instant they were held out. `prices` is a JSON list of {channel, price} of one message; `cost` is null where a
+-- channel's price is not known.
 with messages as (
     select
         campaign_id,
@@ -14,6 +15,7 @@ with messages as (
         campaign_name,
         channel,
         delivery_type,
+        journey_id,
         labels,
     from notifications
     where campaign_id is not null
@@ -25,6 +27,7 @@ counts as (
         arg_max(campaign_name, event_time) as campaign_name,
         list_sort(list_distinct(list(channel) filter (where channel is not null))) as channels,
         arg_max(delivery_type, event_time) as delivery_type,
+        arg_max(journey_id, event_time) as journey_id,
         list_sort(list_distinct(flatten(list(labels) filter (where labels is not null)))) as labels,
         min(event_time) filter (where event_name = 'Notification Sent') as first_sent_at,
         max(event_time) filter (where event_name = 'Notification Sent') as last_sent_at,
@@ -37,8 +40,33 @@ counts as (
         count(distinct message_id) filter (where event_name = 'Channel Unsubscribed') as unsubscribed,
         count(distinct user_id) filter (where event_name = 'Notification Sent') as users_sent,
         count(distinct user_id) filter (where event_name = 'Notification Held Out') as held_out,
+        count(distinct user_id) filter (
+            where event_name in (
+                'Notification Sent', 'Notification Held Out', 'Notification Failed', 'Notification In Doubt'
+            )
+        ) as audience,
     from messages
     group by campaign_id
+),
+
+price_list as (
+    select unnest(from_json($prices, '[{"channel": "VARCHAR", "price": "DOUBLE"}]'), recursive := true)
+),
+
+costs as (
+    select
+        channel_counts.campaign_id,
+        case
+            when count(price_list.price) = count(*) then sum(channel_counts.sent * price_list.price)
+        end as cost,
+    from (
+        select campaign_id, channel, count(distinct message_id) as sent
+        from messages
+        where event_name = 'Notification Sent'
+        group by campaign_id, channel
+    ) as channel_counts
+    left join price_list on price_list.channel = channel_counts.channel
+    group by channel_counts.campaign_id
 ),
 
 goal_list as (
@@ -105,6 +133,8 @@ select
     coalesce(earned.converted, 0) as converted,
     coalesce(earned.revenue, 0) as revenue,
     earned.* exclude (campaign_id, converted, revenue),
+    costs.cost,
 from counts
+left join costs on costs.campaign_id = counts.campaign_id
 left join earned on earned.campaign_id = counts.campaign_id
 order by counts.campaign_id

@@ -10,6 +10,7 @@ from engage.analysis.charts.theme import COUNT, DAY, PALETTE, PERCENT, titled
 __all__ = [
     "active_users_lines",
     "path_flow",
+    "people_a_day",
     "rfm_grid",
     "stickiness_bars",
     "trend_lines",
@@ -45,6 +46,28 @@ def trend_lines(table: pl.DataFrame, *, title: str = "Trend", unit: str = "event
     over = base.transform_filter("datum.is_complete").mark_point(filled=True, size=40)
     running = base.transform_filter("!datum.is_complete").mark_point(filled=False, size=60)
     return alt.layer(base.mark_line(), over, running).properties(width="container", height=320)
+
+
+def people_a_day(daily: pl.DataFrame, *, title: str = "People active a day") -> alt.Chart:
+    """A low picture of how many came each day, for a page that shows other things too.
+
+    Args:
+        daily: :attr:`engage.analysis.week.Week.daily`.
+        title: What it shows.
+    """
+    return (
+        alt.Chart(daily, title=titled(title, f"The last {daily.height} days there is anything of"))
+        .mark_area(line={"color": PALETTE[0]}, color=PALETTE[0], opacity=0.2)
+        .encode(
+            x=alt.X("day:T", title=None),
+            y=alt.Y("people:Q", title=None, axis=alt.Axis(format="~s")),
+            tooltip=[
+                alt.Tooltip("day:T", title="Day", format=DAY),
+                alt.Tooltip("people:Q", title="People", format=COUNT),
+            ],
+        )
+        .properties(height=160, width="container")
+    )
 
 
 def active_users_lines(table: pl.DataFrame, *, title: str = "Active users") -> alt.Chart:

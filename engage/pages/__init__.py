@@ -1,0 +1,23 @@
+"""What the notebooks share, so that they look and behave alike: navigation, links, words, tables, drafts, previews."""
+
+from engage.pages.drafts import Draft
+from engage.pages.frames import framed
+from engage.pages.navigation import PAGES, header, link, opened, user_name
+from engage.pages.shown import FAULTS, chart, done, fault, nothing, table, tried
+
+__all__ = [
+    "FAULTS",
+    "PAGES",
+    "Draft",
+    "chart",
+    "done",
+    "fault",
+    "framed",
+    "header",
+    "link",
+    "nothing",
+    "opened",
+    "table",
+    "tried",
+    "user_name",
+]

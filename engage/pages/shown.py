@@ -1,0 +1,120 @@
+"""How notebooks show things: tables, charts, faults as sentences, and what to do where there is nothing yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any, TypeVar
+
+import altair as alt
+import marimo as mo
+import polars as pl
+
+from engage.errors import ConfigurationError, EngageError
+from engage.pages.navigation import link
+
+__all__ = ["FAULTS", "chart", "done", "fault", "nothing", "table", "tried"]
+
+FAULTS = (EngageError, ConfigurationError)
+"""What a notebook tells as a sentence; anything else is a fault of ours."""
+
+_BUTTON = (
+    "display:inline-block;padding:6px 14px;border-radius:6px;background:#0b5fa5;color:#fff;font-weight:600;"
+    "font-size:14px;text-decoration:none"
+)
+_RATES = ("rate", "share", "lift")
+_Found = TypeVar("_Found")
+
+
+def fault(error: BaseException | str) -> mo.Html:
+    """What went wrong, as a sentence."""
+    return mo.callout(mo.Html(f"<p>{escape(str(error))}</p>"), kind="danger")
+
+
+def done(words: str) -> mo.Html:
+    """What was done, as a sentence of Markdown."""
+    return mo.callout(mo.md(words), kind="success")
+
+
+def nothing(words: str, page: str = "", button: str = "", **given: str) -> mo.Html:
+    """What to do where there is nothing to show yet.
+
+    Args:
+        words: A sentence or two of Markdown.
+        page: The notebook where it is done.
+        button: What its button says.
+        given: What that notebook is to start with.
+    """
+    to = link(page, **given) if page else None
+    go = f'<a style="{_BUTTON}" href="{escape(to)}">{escape(button)}</a>' if to else ""
+    return mo.callout(mo.vstack([mo.md(words), mo.Html(go)]) if go else mo.md(words), kind="info")
+
+
+def tried(call: Callable[[], _Found]) -> _Found:
+    """What a call returns; where it fails, the cell ends with the fault as a sentence.
+
+    Args:
+        call: One call into `engage`.
+    """
+    try:
+        return call()
+    except FAULTS as error:
+        mo.stop(True, fault(error))
+        raise
+
+
+def chart(drawn: Any) -> mo.Html:
+    """A chart as wide as the page, without selections."""
+    if isinstance(drawn, (alt.Chart, alt.LayerChart)):
+        drawn = drawn.properties(width="container")
+    return mo.ui.altair_chart(drawn, chart_selection=False, legend_selection=False)
+
+
+def table(
+    frame: pl.DataFrame, *, headings: Mapping[str, str] | None = None, label: str = "", **options: Any
+) -> mo.ui.table:
+    """A table people read: words for column names, percent for rates, thousands apart, no types.
+
+    Args:
+        frame: The rows.
+        headings: Words for columns where the name with spaces will not do.
+        label: A line above it.
+        options: Of :class:`marimo.ui.table`, by the frame's own column names.
+    """
+    words = {name: (headings or {}).get(name) or name.replace("_", " ").capitalize() for name in frame.columns}
+    formats = {words[name]: _format(name, kind) for name, kind in frame.schema.items()}
+    given: dict[str, Any] = {"selection": None, "show_data_types": False, "page_size": 10, "show_download": False}
+    given["show_search"] = frame.height > 10
+    given |= options
+    for name in ("hidden_columns", "freeze_columns_left", "wrapped_columns"):
+        if given.get(name):
+            given[name] = [words[column] for column in given[name]]
+    own = given.pop("format_mapping", None) or {}
+    formats |= {words[name]: how for name, how in own.items()}
+    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    shown = frame.with_columns(pl.col(name).cast(pl.List(pl.String)).list.join(", ") for name in lists).rename(words)
+    return mo.ui.table(
+        shown,
+        label=label,
+        format_mapping={name: how for name, how in formats.items() if how is not None},
+        show_column_summaries=False,
+        **given,
+    )
+
+
+def _format(name: str, kind: pl.DataType) -> Callable[[Any], str] | None:
+    if kind.is_temporal():
+        return lambda value: "–" if value is None else f"{value:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    if kind.is_float():
+        if name.startswith(("lift", "difference")) and not name.endswith("p_value"):
+            return lambda value: "–" if value is None else f"{value:+.1%}"
+        if "p_value" in name:
+            return lambda value: "–" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"
+        if any(word in name for word in _RATES) or name.endswith(("_low", "_high")):
+            return lambda value: "–" if value is None else f"{value:.1%}"
+        return lambda value: "–" if value is None else f"{value:,.2f}"
+    if kind.is_integer():
+        return lambda value: "–" if value is None else f"{value:,}"
+    if kind == pl.String:
+        return lambda value: "–" if value is None else str(value)
+    return None
