@@ -6,40 +6,56 @@ app = marimo.App(width="medium", app_title="Retention by label")
 with app.setup:
     import marimo as mo
 
-    import engage
+    from engage import pages
     from engage.analysis.charts.retention import retention_curve, retention_heat_map
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
-    labels = [label.name for label in ws.labels()]
-    return labels, ws
+    ws = pages.opened()
+    labels = [one.name for one in pages.tried(ws.labels)]
+    asked_label = mo.query_params().get("label")
+    return asked_label, labels, ws
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # Who came back after a message?
-
-    Everyone who was sent a message with a **label**, followed day by day from their own first one. Beside them the
-    people the campaign **held out**, who are alike but for the message, and those who were **not sent** it.
-    """)
+def _(ws):
+    pages.header(
+        ws,
+        "retention",
+        "Everyone who was sent a message with a **label**, followed day by day from their own first one. Beside them the "
+        "people the campaign **held out**, who are alike but for the message, and those who were **not sent** it.",
+    )
     return
 
 
 @app.cell
-def _(labels):
-    label_choice = mo.ui.dropdown(labels, value=labels[0] if labels else None, label="Label")
-    label_choice
+def _(asked_label, labels, ws):
+    _sent = [name for name, people in ws.label_report().select("label", "users_sent").rows() if name and people]
+    mo.stop(
+        not _sent,
+        pages.nothing(
+            "**Nobody was sent a message with a label yet.** Put a label on a campaign and send it; its people can be "
+            "followed from then on."
+            + ("" if labels else " There is no label yet: make one in Message settings first."),
+            "campaigns" if labels else "message_settings",
+            "Open Campaigns" if labels else "Make a label",
+        ),
+    )
+    label_choice = mo.ui.dropdown(_sent, value=asked_label if asked_label in _sent else _sent[0], label="Label")
     return (label_choice,)
 
 
 @app.cell
 def _():
-    days_choice = mo.ui.slider(7, 60, value=30, label="Days", show_value=True)
-    days_choice
+    days_choice = mo.ui.slider(7, 90, value=30, label="Days", show_value=True, debounce=True)
     return (days_choice,)
+
+
+@app.cell
+def _(days_choice, label_choice):
+    mo.hstack([label_choice, days_choice], justify="start", gap=2, wrap=True)
+    return
 
 
 @app.cell
@@ -50,18 +66,11 @@ def _(days_choice, label_choice):
 
 @app.cell
 def _(days, label, ws):
-    sent = ws.label_retention(label or "", days)
-    held_out = ws.label_retention(label or "", days, group="held_out")
-    rest = ws.label_retention(label or "", days, group="rest")
-    mo.stop(
-        not sent.height,
-        mo.callout(
-            mo.md(
-                "Nobody was sent a message with this label yet. Run `make demo`, or send a campaign that carries it."
-            ),
-            kind="info",
-        ),
+    sent, held_out, rest = (
+        pages.tried(lambda group=group: ws.label_retention(label or "", days, group=group))
+        for group in ("sent", "held_out", "rest")
     )
+    mo.stop(not sent.height, mo.callout(mo.md(f"Nobody was sent {label} yet."), kind="info"))
     return held_out, rest, sent
 
 
@@ -71,53 +80,72 @@ def _(days, held_out, label, sent):
         rows = table.filter(day=day).to_dicts()
         return f"{rows[0]['rate']:.1%}" if rows else "–"
 
+    _against = f"held out: {_share(held_out, days)}" if held_out.height else "nobody was held out"
     mo.hstack(
         [
-            mo.stat(f"{sent['people'][0]:,}", label=f"people sent {label}"),
-            mo.stat(_share(sent, 1), label="back on day 1"),
-            mo.stat(_share(sent, 7), label="back on day 7"),
-            mo.stat(_share(sent, days), label=f"back on day {days}"),
-            mo.stat(_share(held_out, days), label=f"held out, day {days}"),
+            mo.stat(f"{sent['people'][0]:,}", label=f"people sent {label}", bordered=True),
+            mo.stat(_share(sent, 1), label="back on day 1", bordered=True),
+            mo.stat(_share(sent, 7), label="back on day 7", bordered=True),
+            mo.stat(_share(sent, days), label=f"back on day {days}", caption=_against, bordered=True),
         ],
-        justify="start",
-        gap=1,
+        widths="equal",
+        wrap=True,
     )
     return
 
 
 @app.cell
 def _(held_out, label, rest, sent):
-    _others = {"held out": held_out, "not sent": rest}
-    curves = [
-        mo.ui.altair_chart(
-            retention_curve({f"sent {label}": sent, name: table}, title=f"Sent {label} against {name}"),
-            chart_selection=False,
-            legend_selection=False,
-        )
-        for name, table in _others.items()
-        if table.height
-    ] or [retention_curve({f"sent {label}": sent}, title=f"Sent {label}")]
-    mo.vstack(curves)
+    _curves = {f"sent {label}": sent, "held out": held_out, "not sent": rest}
+    pages.chart(
+        retention_curve({name: table for name, table in _curves.items() if table.height}, title=f"Back after {label}")
+    )
+    return
+
+
+@app.cell
+def _(label):
+    segment_name = mo.ui.text(label="Segment's name", placeholder="sent_" + "_".join(label.lower().split()))
+    keep_sent = mo.ui.run_button(label=f"Save those sent {label}")
+    keep_rest = mo.ui.run_button(label="Save those not sent it")
+    _to = pages.link("reports", label=label)
+    mo.vstack(
+        [
+            mo.md("### Keep these people"),
+            mo.hstack([segment_name, keep_sent, keep_rest], justify="start", align="end", wrap=True),
+            mo.md(f"[What was sent under {label}]({_to})") if _to else mo.md(""),
+        ]
+    )
+    return keep_rest, keep_sent, segment_name
+
+
+@app.cell
+def _(keep_rest, keep_sent, label, segment_name, ws):
+    mo.stop(not (keep_sent.value or keep_rest.value))
+    _file = pages.tried(
+        lambda: ws.save_label_segment(label, segment_name.value.strip(), was_sent=bool(keep_sent.value))
+    )
+    _to = pages.link("audiences", segment=_file.stem)
+    pages.done(f"Kept as `sql/segments/{_file.name}`. " + (f"[Open it in Audiences]({_to})" if _to else ""))
     return
 
 
 @app.cell
 def _(days, label, ws):
     first = ws.sql(
-        "select min(event_time) as t, max(event_time) as u from notifications "
+        "select min(event_time) as t from notifications "
         "where event_name = 'Notification Sent' and list_contains(labels, $label)",
         label=label,
-    ).row(0)
-    cohorts = ws.retention(label=label, periods=days + 1, date_from=first[0])
+    ).item()
+    cohorts = pages.tried(lambda: ws.retention(label=label, periods=days + 1, date_from=first))
     filled = cohorts.filter(cohorts["size"] > 0)
-    heat_map = retention_heat_map(filled, title=f"Sent {label}, by the day of the message")
-    mo.ui.altair_chart(heat_map, chart_selection=False, legend_selection=False)
+    pages.chart(retention_heat_map(filled, title=f"Sent {label}, by the day of the message"))
     return
 
 
 @app.cell
 def _(sent):
-    mo.ui.table(sent, selection=None, format_mapping={"rate": "{:.2%}"}, label="Day by day")
+    mo.accordion({"Day by day": pages.table(sent, format_mapping={"rate": lambda rate: f"{rate:.2%}"})})
     return
 
 

@@ -12,7 +12,14 @@ import polars as pl
 
 from engage.errors import ConfigurationError
 
-__all__ = ["ReportView"]
+__all__ = ["FIRST_COLUMNS", "ReportView"]
+
+FIRST_COLUMNS = (
+    "campaign", "channel", "status", "delivery_type", "labels", "last_sent_at", "sent", "held_out", "delivered",
+    "viewed", "clicked", "converted", "revenue", "conversion_rate", "lift", "lift_low", "lift_high", "unsubscribed",
+    "failed", "cost",
+)  # fmt: skip
+"""The columns people ask for first."""
 
 
 @dataclass(frozen=True, slots=True)

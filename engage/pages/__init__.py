@@ -3,7 +3,7 @@
 from engage.pages.drafts import Draft
 from engage.pages.frames import framed
 from engage.pages.navigation import PAGES, header, link, opened, user_name
-from engage.pages.shown import FAULTS, chart, done, fault, nothing, table, tried
+from engage.pages.shown import FAULTS, chart, done, fault, label_links, nothing, table, tried
 
 __all__ = [
     "FAULTS",
@@ -14,6 +14,7 @@ __all__ = [
     "fault",
     "framed",
     "header",
+    "label_links",
     "link",
     "nothing",
     "opened",

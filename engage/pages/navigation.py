@@ -68,6 +68,7 @@ _LOOK = """
   letter-spacing: -0.015em; line-height: 1.2; margin: 0 0 6px; }
 .engage-head p { margin: 0; max-width: 75ch; color: var(--slate-11); font-size: 15px; line-height: 1.5; }
 .engage-head code { font-size: 0.9em; }
+@media (min-width: 640px) { #App.config-width-full > div { padding-left: 40px; padding-right: 40px; } }
 @media (max-width: 767px) { .engage-head { padding-top: 32px; } }
 .markdown.prose :is(h1, h2, h3, h4) { font-family: var(--text-font, sans-serif); letter-spacing: -0.01em; }
 </style>

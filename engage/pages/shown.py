@@ -13,7 +13,7 @@ import polars as pl
 from engage.errors import ConfigurationError, EngageError
 from engage.pages.navigation import link
 
-__all__ = ["FAULTS", "chart", "done", "fault", "nothing", "table", "tried"]
+__all__ = ["FAULTS", "chart", "done", "fault", "label_links", "nothing", "table", "tried"]
 
 FAULTS = (EngageError, ConfigurationError)
 """What a notebook tells as a sentence; anything else is a fault of ours."""
@@ -22,6 +22,7 @@ _BUTTON = (
     "display:inline-block;padding:6px 14px;border-radius:6px;background:#0b5fa5;color:#fff;font-weight:600;"
     "font-size:14px;text-decoration:none"
 )
+_LINK = "color:inherit;text-decoration:underline;text-underline-offset:2px"
 _RATES = ("rate", "share", "lift")
 _Found = TypeVar("_Found")
 
@@ -47,7 +48,20 @@ def nothing(words: str, page: str = "", button: str = "", **given: str) -> mo.Ht
     """
     to = link(page, **given) if page else None
     go = f'<a style="{_BUTTON}" href="{escape(to)}">{escape(button)}</a>' if to else ""
-    return mo.callout(mo.vstack([mo.md(words), mo.Html(go)]) if go else mo.md(words), kind="info")
+    return mo.callout(mo.vstack([mo.md(words), mo.Html(go)], align="start") if go else mo.md(words), kind="info")
+
+
+def label_links(labels: str | None) -> mo.Html | str:
+    """Labels in a table's cell, each a link to the retention of those sent it.
+
+    Args:
+        labels: With ``, `` between.
+    """
+    names = [name for name in (labels or "").split(", ") if name]
+    found = [(name, link("retention", label=name)) for name in names]
+    if not names or not all(to for _, to in found):
+        return labels or "–"
+    return mo.Html(", ".join(f'<a href="{escape(str(to))}" style="{_LINK}">{escape(name)}</a>' for name, to in found))
 
 
 def tried(call: Callable[[], _Found]) -> _Found:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -126,6 +128,28 @@ class ReportingFace(CampaignFace):
         """Mail the campaign report again and again; see :func:`engage.reports.schedule.save_report`."""
         clock = self.moment(now) or datetime.now(UTC)
         return save_report(self.settings, name, to=to, cron=cron, title=title, view=view, now=clock)
+
+    def schedule_view(
+        self, to: Sequence[str], cron: str, view: ReportView, *, title: str = "", now: Time = None
+    ) -> ScheduledReport:
+        """Mail a view of the campaign report again and again, under a name made from its title.
+
+        Args:
+            to: Addresses.
+            cron: Five fields, in the workspace's time zone.
+            view: What is shown.
+            title: Subject and heading.
+            now: The clock; what was due before is not sent.
+
+        Raises:
+            ConfigurationError: A value is not what it should be; nothing was written.
+        """
+        stem = "-".join(re.findall(r"[a-z0-9]+", title.lower()))[:56] or "report"
+        taken = set(list_reports(self.settings))
+        names = (f"{stem}-{number}" if number > 1 else stem for number in count(1))
+        name = next(name for name in names if name not in taken)
+        values = {field.name: getattr(view, field.name) for field in fields(view)}
+        return self.schedule_report(name, to, cron, values, title=title, now=now)
 
     def scheduled_reports(self) -> list[ScheduledReport]:
         """Every scheduled report."""

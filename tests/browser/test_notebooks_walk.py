@@ -41,7 +41,7 @@ def test_home_and_settings_show_what_there_is(
 ) -> None:
     page.goto(f"{notebooks}/?file=home.py")
     page.get_by_text("people active").first.wait_for()
-    page.get_by_role("link", name="Reports").wait_for()
+    page.get_by_role("link", name="Campaign reports").first.wait_for()
     page.wait_for_timeout(1_000)
     screen("home")
     page.goto(f"{notebooks}/?file=message_settings.py")

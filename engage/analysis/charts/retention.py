@@ -36,7 +36,7 @@ def retention_heat_map(table: pl.DataFrame, *, title: str = "Retention by cohort
                 "rate:Q",
                 title="back",
                 scale=alt.Scale(scheme="blues", domain=[0, top]),
-                legend=alt.Legend(format=".0%"),
+                legend=alt.Legend(format=".1~%"),
             ),
             tooltip=[
                 alt.Tooltip("cohort:N", title="cohort"),
@@ -72,7 +72,9 @@ def retention_curve(
     data = pl.DataFrame(rows, schema=schema)
     base = alt.Chart(data, title=alt.Title(title, subtitle="Line: share that was back. Band: 95 % interval"))
     x = alt.X("day:Q", title=f"{unit}s after the start", axis=alt.Axis(tickMinStep=1))
-    colour = alt.Color("group:N", title=None, scale=alt.Scale(domain=list(groups), range=list(PALETTE)))
+    legend = alt.Legend(symbolOpacity=1)  # else as pale as the band
+    scale = alt.Scale(domain=list(groups), range=list(PALETTE))
+    colour = alt.Color("group:N", title=None, scale=scale, legend=legend)
     band = base.mark_area(opacity=0.18).encode(x=x, y="low:Q", y2="high:Q", color=colour)
     line = base.mark_line(point=True).encode(
         x=x,
