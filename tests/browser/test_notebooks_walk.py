@@ -15,15 +15,15 @@ def test_a_campaign_is_found_looked_into_and_mailed(
     demo: engage.Workspace, notebooks: str, page: Page, screen: Callable[[str], None]
 ) -> None:
     page.goto(f"{notebooks}/?file=reports.py")
-    page.get_by_role("heading", name="app_onboarding").wait_for()
+    page.get_by_role("heading", name="Onboarding: first steps").wait_for()
     page.get_by_placeholder("name contains …").fill("offer")
     page.get_by_placeholder("name contains …").press("Enter")
-    page.get_by_role("heading", name="spring_offer").wait_for()
+    page.get_by_role("heading", name="Spring offer").wait_for()
     page.get_by_text("Onboarding: welcome").first.wait_for(state="detached")
     page.get_by_role("tab", name="Variants").click()
     page.get_by_text("held out", exact=True).first.wait_for()
     page.get_by_placeholder("ada@example.com, bob@example.com").fill("ada@example.com; wrong")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_text("Sent to ada@example.com.").wait_for()
     page.get_by_text("wrong was not sent it").wait_for()
     screen("reports")
