@@ -4,109 +4,339 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="Audiences")
 
 with app.setup:
-    import datetime
+    import tempfile
+    from datetime import UTC, datetime, timedelta
+    from pathlib import Path
 
     import marimo as mo
-    import polars as pl
 
-    import engage
+    from engage import pages
+    from engage.analysis.charts.behaviour import sizes_line
+    from engage.pages import conditions
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
-    files = {file.name: file for file in ws.segments()}
-    return files, ws
+    ws = pages.opened()
+    get_kept, set_kept = mo.state("")
+    return get_kept, set_kept, ws
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # Audiences
-
-    A **segment** is a SQL file under `sql/segments/` that lists users, one row each. Pick one, change the day it is asked
-    for or its parameters, and see who is in it. The SQL is the truth: edit the file, and this page follows.
-    """)
+def _(ws):
+    pages.header(
+        ws,
+        "audiences",
+        "A **segment** is a SQL file under `sql/segments/` that lists users, one row each. Look at one, or build a new one "
+        "and see its SQL as you do. The SQL is the truth: edit the file, and this page follows.",
+    )
     return
 
 
 @app.cell
-def _(files):
-    mo.stop(not files, mo.callout(mo.md("No segments yet. Write one into `sql/segments/`."), kind="info"))
-    segment_choice = mo.ui.dropdown(list(files), value=next(iter(files)), label="Segment")
-    return (segment_choice,)
+def _(get_kept, ws):
+    files = {file.name: file for file in ws.segments()}
+    _wanted = get_kept() or mo.query_params().get("segment")
+    way_choice = mo.ui.radio(
+        ["Look at a segment", "Build a new one"],
+        value="Look at a segment" if files and not mo.query_params().get("build") else "Build a new one",
+        inline=True,
+    )
+    segment_choice = mo.ui.dropdown(
+        list(files), value=_wanted if _wanted in files else next(iter(files), None), label="Segment"
+    )
+    return files, segment_choice, way_choice
 
 
 @app.cell
-def _():
-    day_choice = mo.ui.date(label="As of", value=datetime.date(1997, 2, 1))
-    now_choice = mo.ui.checkbox(label="now", value=False)
-    return day_choice, now_choice
+def _(ws):
+    times = pages.moments(ws)
+    time_choice = mo.ui.dropdown(list(times), value=next(iter(times)), label="As of", allow_select_none=False)
+    day_choice = mo.ui.date(label="day")
+    return day_choice, time_choice, times
 
 
 @app.cell
-def _(files, segment_choice):
-    file = files[segment_choice.value]
+def _(files, segment_choice, way_choice):
+    is_new = way_choice.value == "Build a new one"
+    file = None if is_new else files.get(segment_choice.value)
     params = mo.ui.dictionary(
         {
             name: mo.ui.number(value=value, label=name)
             if isinstance(value, (int, float))
             else mo.ui.text(value=str(value), label=name)
-            for name, value in file.params.items()
+            for name, value in (file.params if file else {}).items()
         }
     )
-    return file, params
+    return file, is_new, params
 
 
 @app.cell
-def _(day_choice, now_choice, params, segment_choice):
-    mo.hstack([segment_choice, day_choice, now_choice, *params.values()], justify="start", wrap=True)
+def _(day_choice, is_new, params, segment_choice, time_choice, times, way_choice):
+    _day = [day_choice] if times[time_choice.value] == "day" else []
+    _which = [] if is_new else [segment_choice]
+    mo.vstack([way_choice, mo.hstack([*_which, time_choice, *_day, *params.values()], justify="start", wrap=True)])
     return
 
 
 @app.cell
-def _(day_choice, file, now_choice, params, ws):
-    try:
-        segment = ws.segment(file.name, as_of=None if now_choice.value else day_choice.value, **params.value)
-        users = segment.users()
-        fault = None
-    except engage.EngageError as error:
-        segment, users, fault = None, pl.DataFrame({"user_id": []}), str(error)
-    mo.callout(mo.md(fault), kind="danger") if fault else mo.stat(f"{users.height:,}", label=file.title, bordered=True)
-    return segment, users
+def _(day_choice, time_choice, times):
+    as_of = day_choice.value if times[time_choice.value] == "day" else times[time_choice.value]
+    return (as_of,)
 
 
 @app.cell
-def _(segment, ws):
-    mo.stop(segment is None)
-    reach = ws.reach(segment)
-    mo.ui.table(
-        reach,
-        selection=None,
-        format_mapping={"rate": lambda rate: "–" if rate is None else f"{rate:.1%}"},
-        label="Who can be reached: opted in, a live address, not suppressed",
+def _(ws):
+    draft = pages.Draft(ws, "audience")
+    kept = draft.read(match="all", rows=[{"kind": "did"}])
+    row_count = mo.ui.number(1, 8, value=max(1, len(kept["rows"])), label="Conditions")
+    match_choice = mo.ui.dropdown(
+        {"all of them hold": "all", "one of them holds": "any"},
+        value="one of them holds" if kept["match"] == "any" else "all of them hold",
+        label="People of whom",
+        allow_select_none=False,
+    )
+    return draft, kept, match_choice, row_count
+
+
+@app.cell
+def _(is_new, match_choice, row_count):
+    mo.stop(not is_new)
+    mo.vstack([mo.md("### Who"), mo.hstack([match_choice, row_count], justify="start", wrap=True)])
+    return
+
+
+@app.cell
+def _(kept, row_count):
+    _kinds = {value: words for words, value in conditions.KINDS.items()}
+    row_kinds = mo.ui.array(
+        [
+            mo.ui.dropdown(
+                conditions.KINDS,
+                value=_kinds.get(kept["rows"][n].get("kind") if n < len(kept["rows"]) else "did", "did an event"),
+                allow_select_none=False,
+            )
+            for n in range(int(row_count.value or 1))
+        ]
+    )
+    return (row_kinds,)
+
+
+@app.cell
+def _(ws):
+    event_names = ws.sql(
+        "select event_name, count(*) as n from events group by 1 order by n desc, event_name limit 500"
+    )["event_name"].to_list()
+    label_names = [one.name for one in ws.labels()]
+    return event_names, label_names
+
+
+@app.cell
+def _(event_names, files, kept, label_names, row_kinds):
+    def _pick(options, value, **more):
+        words = options if isinstance(options, dict) else {one: one for one in options}
+        chosen = next((word for word, one in words.items() if one == value), None)
+        return mo.ui.dropdown(words, value=chosen, **more)
+
+    def _row(n, kind):
+        old = kept["rows"][n] if n < len(kept["rows"]) else {}
+        since = mo.ui.text(str(old.get("since") or ""), label="since", placeholder="30 days ago", debounce=True)
+        compared = {
+            "property": mo.ui.text(
+                str(old.get("property") or ""), label="property", placeholder="country", debounce=True
+            ),
+            "operator": _pick(conditions.OPERATORS, old.get("operator") or "eq", allow_select_none=False),
+            "value": mo.ui.text(str(old.get("value") or ""), placeholder="DE", debounce=True),
+        }
+        if kind in ("did", "did_not"):
+            fields = {"event": _pick(event_names, old.get("event"), searchable=True, label="event")}
+            if kind == "did":
+                ways = {"at least": "at_least", "at most": "at_most", "exactly": "exactly"}
+                fields["times"] = _pick(ways, old.get("times") or "at_least", allow_select_none=False)
+                fields["count"] = mo.ui.number(0, 1_000_000, value=int(old.get("count") or 1), label="times")
+            return mo.ui.dictionary(fields | {"since": since} | compared)
+        if kind == "profile":
+            return mo.ui.dictionary(compared)
+        if kind in ("sent", "not_sent"):
+            fields = {"label": _pick(label_names, old.get("label"), label="label")}
+            if kind == "sent":
+                fields["reaction"] = _pick(conditions.REACTIONS, old.get("reaction") or "", allow_select_none=False)
+            return mo.ui.dictionary(fields | {"since": since})
+        return mo.ui.dictionary({"segment": _pick(list(files), old.get("segment"), label="segment")})
+
+    row_fields = mo.ui.array([_row(n, kind) for n, kind in enumerate(row_kinds.value)])
+    return (row_fields,)
+
+
+@app.cell
+def _(is_new, row_fields, row_kinds):
+    mo.stop(not is_new)
+    mo.vstack(
+        [
+            mo.hstack([mo.md(f"**{n}**"), kind, *fields.values()], justify="start", align="end", wrap=True)
+            for n, (kind, fields) in enumerate(zip(row_kinds.elements, row_fields.elements, strict=True), 1)
+        ],
+        gap=1,
     )
     return
 
 
 @app.cell
-def _(file):
-    mo.md(f"```sql\n{file.text.strip()}\n```")
+def _(draft, file, is_new, match_choice, row_fields, row_kinds, ws):
+    rows = list(zip(row_kinds.value, row_fields.value, strict=True))
+    mo.stop(file is None and not is_new, mo.md("*There is no segment yet. Build one.*"))
+    if is_new:
+        draft.keep({"match": match_choice.value, "rows": [{"kind": kind, **row} for kind, row in rows]})
+        try:
+            sql = ws.build_segment(conditions.rows_condition(rows, match=match_choice.value))
+        except pages.FAULTS as _error:
+            mo.stop(True, mo.callout(mo.md(f"{_error}"), kind="info"))
+    else:
+        sql = file.text.strip()
+    mo.md(f"```sql\n{sql.strip()}\n```") if is_new else mo.accordion({"The SQL": mo.md(f"```sql\n{sql}\n```")})
+    return (sql,)
+
+
+@app.cell
+def _(as_of, file, is_new, params, sql, times, ws):
+    segment = pages.tried(
+        lambda: ws.people(sql, as_of) if is_new else ws.segment(file.name, as_of=as_of, **params.value)
+    )
+    size = pages.tried(segment.count)
+    _title = "people" if is_new else file.title
+    if size:
+        _reach = pages.tried(lambda: ws.reach(segment)).select("channel", "reachable", "rate")
+        _rest = pages.table(_reach, label="Who can be reached: opted in, a live address, not suppressed")
+    elif times[next(iter(times))] is None and ws.latest_event() is None:
+        _rest = pages.nothing(
+            "**The lake is empty**, so nobody is in any segment yet. Bring your events with `engage import FILE`, or look "
+            "around on sample data with `engage demo`."
+        )
+    else:
+        _rest = mo.md("*Nobody is in it at that time. Try another day, or ask for less.*")
+    mo.vstack([mo.stat(f"{size:,}", label=_title, bordered=True), _rest])
+    return segment, size
+
+
+@app.cell
+def _(is_new):
+    mo.stop(not is_new)
+    name_text = mo.ui.text(label="Name", placeholder="two_orders_lately", full_width=True)
+    title_text = mo.ui.text(label="Title", placeholder="People who ordered twice in the last 30 days", full_width=True)
+    keep_button = mo.ui.run_button(label="Save the segment", kind="success")
+    mo.vstack(
+        [
+            mo.md("### Keep it"),
+            mo.hstack([name_text, title_text, keep_button], align="end", wrap=True, widths=[2, 4, 1]),
+        ]
+    )
+    return keep_button, name_text, title_text
+
+
+@app.cell
+def _(draft, keep_button, name_text, set_kept, sql, title_text, ws):
+    mo.stop(not keep_button.value)
+    _file = pages.tried(lambda: ws.save_segment(sql, name_text.value.strip(), title_text.value))
+    draft.forget()
+    set_kept(_file.stem)
+    pages.done(f"Kept as `sql/segments/{_file.name}`.")
     return
 
 
 @app.cell
-def _(users, ws):
-    sample = users.head(200).join(
-        ws.sql("select user_id, email, country, language, updated_at from profiles"), on="user_id", how="left"
-    )
-    mo.ui.table(sample, selection=None, page_size=10, label="The first two hundred")
-    return (sample,)
+def _(file, is_new):
+    mo.stop(is_new)
+    _ways = {
+        "Send them a campaign": pages.link("campaigns", segment=file.name),
+        "Make a Facebook audience of them": pages.link("facebook_audiences", segment=file.name),
+        "Find one of them": pages.link("people", segment=file.name),
+    }
+    mo.md(" · ".join(f"[{words}]({to})" for words, to in _ways.items() if to))
+    return
 
 
 @app.cell
-def _(file, users):
-    mo.download(data=lambda: users.write_csv().encode(), filename=f"{file.name}.csv", label="Download as .csv")
+def _(segment, size):
+    mo.stop(not size)
+    sample = pages.tried(
+        lambda: segment.ask(
+            "select people.user_id, name, email, phone, country, language, updated_at from people "
+            "left join profiles using (user_id) order by 1 limit 200"
+        )
+    )
+    pages.table(sample, label="The first two hundred, by id")
+    return
+
+
+@app.cell
+def _(files, is_new, segment_choice):
+    mo.stop(is_new or len(files) < 2)
+    other_choice = mo.ui.dropdown(
+        [name for name in files if name != segment_choice.value], label="Compare with", searchable=True
+    )
+    every_choice = mo.ui.dropdown(["day", "week", "month"], value="week", label="Each", allow_select_none=False)
+    return every_choice, other_choice
+
+
+@app.cell
+def _(as_of, every_choice, other_choice, segment, size, ws):
+    mo.stop(not size)
+    _until = as_of if isinstance(as_of, datetime) else ws.moment(as_of) or datetime.now(UTC)
+    _back = {"day": 30, "week": 7 * 16, "month": 365}[every_choice.value]
+
+    _sizes = pages.tried(lambda: ws.segment_sizes(segment, _until - timedelta(days=_back), _until, every_choice.value))
+    _drawn = pages.chart(sizes_line(_sizes))
+    _shared = (
+        pages.table(pages.tried(lambda: ws.segment_overlap(segment, other_choice.value, as_of)))
+        if other_choice.value
+        else mo.md("*Choose another segment to see how many people they share.*")
+    )
+    mo.vstack(
+        [
+            mo.md("### Size over time"),
+            every_choice,
+            _drawn,
+            mo.md("### Overlap"),
+            other_choice,
+            _shared,
+        ]
+    )
+    return
+
+
+@app.cell
+def _():
+    columns_text = mo.ui.text(label="Properties beside the id", placeholder="email, country", debounce=True)
+    return (columns_text,)
+
+
+@app.cell
+def _(columns_text, file, segment, size, ws):
+    mo.stop(not size)
+    _beside = tuple(name.strip() for name in columns_text.value.split(",") if name.strip())
+    _stem = "people" if file is None else file.name
+
+    def _file(ending):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"people.{ending}"
+            ws.export_people(segment, path, _beside)
+            return path.read_bytes()
+
+    mo.vstack(
+        [
+            mo.md("### Export"),
+            mo.hstack(
+                [
+                    columns_text,
+                    mo.download(lambda: _file("csv"), filename=f"{_stem}.csv", label=".csv"),
+                    mo.download(lambda: _file("parquet"), filename=f"{_stem}.parquet", label=".parquet"),
+                ],
+                justify="start",
+                align="end",
+                wrap=True,
+            ),
+        ]
+    )
     return
 
 

@@ -2,7 +2,7 @@
 
 from engage.pages.drafts import Draft
 from engage.pages.frames import framed
-from engage.pages.navigation import PAGES, header, link, opened, user_name
+from engage.pages.navigation import PAGES, header, link, moments, opened, user_name
 from engage.pages.shown import FAULTS, chart, done, fault, label_links, nothing, table, tried
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "header",
     "label_links",
     "link",
+    "moments",
     "nothing",
     "opened",
     "table",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -14,7 +15,7 @@ import marimo as mo
 from engage.settings import find_root
 from engage.workspace import Workspace
 
-__all__ = ["PAGES", "Page", "header", "link", "opened", "user_name"]
+__all__ = ["PAGES", "Page", "header", "link", "moments", "opened", "user_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,24 @@ def link(page: str, **given: str) -> str | None:
     if mo.app_meta().mode == "edit":
         return None
     return f"../{quote(page)}/" + (f"?{urlencode(given)}" if given else "")
+
+
+def moments(ws: Workspace) -> dict[str, datetime | str | None]:
+    """The times a page may be asked as of, in words: now, the last event where that is long past, or a day to choose.
+
+    Returns:
+        By word a time; None for now, ``"day"`` for one to be chosen. The first is what a reader wants by default: now
+        where the lake is alive, else the moment after its last event, so that old data is not all gone quiet.
+    """
+    latest = ws.latest_event()
+    now: dict[str, datetime | str | None] = {"now": None}
+    day: dict[str, datetime | str | None] = {"a day …": "day"}
+    if latest is None:
+        return now | day
+    last: dict[str, datetime | str | None] = {
+        f"the last event, {latest:%d %b %Y}": latest + timedelta(seconds=1),
+    }
+    return last | now | day if datetime.now(UTC) - latest > timedelta(days=7) else now | last | day
 
 
 def user_name() -> str:

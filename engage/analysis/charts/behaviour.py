@@ -12,6 +12,7 @@ __all__ = [
     "path_flow",
     "people_a_day",
     "rfm_grid",
+    "sizes_line",
     "stickiness_bars",
     "trend_lines",
     "uninstall_bars",
@@ -67,6 +68,28 @@ def people_a_day(daily: pl.DataFrame, *, title: str = "People active a day") -> 
             ],
         )
         .properties(height=160, width="container")
+    )
+
+
+def sizes_line(sizes: pl.DataFrame, *, title: str = "How many were in it") -> alt.Chart:
+    """A segment's size over time.
+
+    Args:
+        sizes: As :func:`engage.analysis.segment_change.segment_sizes` gives it.
+        title: What it shows.
+    """
+    return (
+        alt.Chart(sizes, title=titled(title, "People in it at the start of each period"))
+        .mark_line(point=True, color=PALETTE[0])
+        .encode(
+            x=alt.X("as_of:T", title=None),
+            y=alt.Y("users:Q", title=None, axis=alt.Axis(format="~s")),
+            tooltip=[
+                alt.Tooltip("as_of:T", title="As of", format=DAY),
+                alt.Tooltip("users:Q", title="People", format=COUNT),
+            ],
+        )
+        .properties(height=220, width="container")
     )
 
 
