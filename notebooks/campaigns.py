@@ -1,303 +1,403 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Campaigns")
+app = marimo.App(width="full", app_title="Campaigns")
 
 with app.setup:
-    import datetime
-
     import marimo as mo
     import polars as pl
 
-    import engage
+    from engage import pages
+    from engage.pages import composer
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
-    campaigns = {campaign.title: campaign for campaign in ws.campaigns()}
-    return campaigns, ws
+    ws = pages.opened()
+    get_made, set_made = mo.state("")
+    return get_made, set_made, ws
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # Campaigns
-
-    A **campaign** is a folder under `data/campaigns/`. Look at who it would reach and what they would read; nothing
-    leaves before you press *Send*, and pressing it twice sends nobody anything twice.
-    """)
+def _(ws):
+    pages.header(
+        ws,
+        "campaigns",
+        "A **campaign** is a folder under `data/campaigns/`. See who it would reach and what they would read; nothing "
+        "leaves before you press *Send*, and pressing it twice sends nobody anything twice.",
+    )
     return
 
 
 @app.cell
-def _(campaigns):
-    mo.stop(not campaigns, mo.callout(mo.md("No campaigns yet. Compose the first one below."), kind="info"))
-    campaign_choice = mo.ui.dropdown(list(campaigns), value=next(iter(campaigns)), label="Campaign")
-    return (campaign_choice,)
+def _(get_made, ws):
+    get_made()
+    campaigns = {one.campaign_id: one for one in pages.tried(ws.campaigns)}
+    _rows = [
+        {
+            "campaign": one.title,
+            "id": one.campaign_id,
+            "channel": one.channel,
+            "whom": one.segment or ("a select" if one.sql else "everyone"),
+            "status": one.status,
+            "type": one.delivery_type,
+            "labels": ", ".join(one.labels),
+        }
+        for one in campaigns.values()
+    ]
+    pages.table(
+        pl.DataFrame(_rows), page_size=6, format_mapping={"labels": pages.label_links}
+    ) if _rows else pages.nothing(
+        "**No campaigns yet.** Compose the first one below, or start from one that is known to work.",
+        "clever_campaigns",
+        "Open Clever Campaigns",
+    )
+    return (campaigns,)
 
 
 @app.cell
-def _():
-    day_choice = mo.ui.date(label="As of", value=datetime.date(1997, 2, 1))
-    now_choice = mo.ui.checkbox(label="now", value=False)
-    return day_choice, now_choice
+def _(campaigns, get_made):
+    _asked = get_made() or mo.query_params().get("campaign")
+    _ways = ["Plan and send", "Compose a new one"]
+    way_choice = mo.ui.radio(
+        _ways,
+        value=_ways[0] if (campaigns and not mo.query_params().get("segment")) or get_made() else _ways[1],
+        inline=True,
+    )
+    campaign_choice = mo.ui.dropdown(
+        {one.title: name for name, one in campaigns.items()},
+        value=next((one.title for name, one in campaigns.items() if name == _asked), None)
+        or next((one.title for one in campaigns.values()), None),
+        label="Campaign",
+    )
+    way_choice
+    return campaign_choice, way_choice
 
 
 @app.cell
-def _(campaign_choice, day_choice, now_choice):
-    mo.hstack([campaign_choice, day_choice, now_choice], justify="start")
+def _(ws):
+    times = pages.moments(ws)
+    time_choice = mo.ui.dropdown(list(times), value="now", label="As of", allow_select_none=False)
+    day_choice = mo.ui.date(label="day")
+    return day_choice, time_choice, times
+
+
+@app.cell
+def _(way_choice):
+    is_sending = way_choice.value == "Plan and send"
+    return (is_sending,)
+
+
+@app.cell
+def _(campaign_choice, day_choice, is_sending, time_choice, times):
+    mo.stop(not is_sending)
+    _day = [day_choice] if times[time_choice.value] == "day" else []
+    mo.hstack([campaign_choice, time_choice, *_day], justify="start", wrap=True)
     return
 
 
 @app.cell
-def _(campaign_choice, campaigns, day_choice, now_choice, ws):
+def _(campaign_choice, campaigns, day_choice, is_sending, time_choice, times, ws):
+    mo.stop(not is_sending or campaign_choice.value not in campaigns)
+    as_of = day_choice.value if times[time_choice.value] == "day" else times[time_choice.value]
     definition = campaigns[campaign_choice.value]
-    as_of = None if now_choice.value else day_choice.value
     campaign = ws.campaign(definition.campaign_id)
     _quiet = definition.quiet_hours
     _facts = {
-        "channel": definition.channel,
-        "whom": definition.segment or ("a select" if definition.sql else "everyone"),
-        "status": definition.status,
-        "delivery": definition.delivery_type,
-        "labels": ", ".join(definition.labels) or "none",
-        "held out": f"{definition.control_percent:g} %",
-        "variants": ", ".join(f"{v.name or 'one'} ({v.weight:g})" for v in definition.variants),
-        "goal": f"{definition.goal.event} within {definition.goal.within.days} days",
-        "caps": ", ".join(f"{cap.most} a {cap.period} {cap.name}".strip() for cap in definition.caps) or "workspace's",
-        "quiet hours": f"{_quiet.begin:%H:%M}–{_quiet.end:%H:%M}" if _quiet else "none",
+        "Channel": definition.channel,
+        "Whom": definition.segment or ("a select" if definition.sql else "everyone"),
+        "Status": definition.status,
+        "Delivery": definition.delivery_type,
+        "Labels": ", ".join(definition.labels) or "none",
+        "Held out": f"{definition.control_percent:g} %",
+        "Variants": ", ".join(f"{v.name or 'one'} ({v.weight:g})" for v in definition.variants),
+        "Goal": f"{definition.goal.event} within {definition.goal.within.days} days",
+        "Caps": ", ".join(f"{cap.most} a {cap.period} {cap.name}".strip() for cap in definition.caps)
+        or "the workspace's",
+        "Quiet hours": f"{_quiet.begin:%H:%M}–{_quiet.end:%H:%M}" if _quiet else "none",
     }
-    mo.hstack([mo.stat(value, label=name) for name, value in _facts.items()], justify="start", gap=1, wrap=True)
+    pages.facts(_facts)
     return as_of, campaign, definition
 
 
 @app.cell
 def _(definition):
-    plan_button = mo.ui.run_button(label=f"Plan {definition.campaign_id}")
-    return (plan_button,)
-
-
-@app.cell
-def _():
+    plan_button = mo.ui.run_button(label="Plan", tooltip=f"See whom {definition.campaign_id} would reach")
     send_button = mo.ui.run_button(label="Send", kind="success")
-    return (send_button,)
-
-
-@app.cell
-def _():
-    approve_text = mo.ui.text(label="Approve plan", placeholder="the plan's id")
-    return (approve_text,)
-
-
-@app.cell
-def _(approve_text, plan_button, send_button):
-    mo.hstack([plan_button, approve_text, send_button], justify="start", align="end")
-    return
+    approve_text = mo.ui.text(label="Approve plan", placeholder="the plan's id, if asked for")
+    mo.hstack([plan_button, approve_text, send_button], justify="start", align="end", wrap=True)
+    return approve_text, plan_button, send_button
 
 
 @app.cell
 def _(as_of, campaign, plan_button, send_button):
     mo.stop(not (plan_button.value or send_button.value), mo.md("*Press* Plan *to see who would be reached.*"))
-    try:
-        looked = campaign.dry_run(as_of)
-    except (engage.EngageError, engage.ConfigurationError) as _error:
-        mo.stop(True, mo.callout(mo.md(str(_error)), kind="danger"))
+    with mo.status.spinner(title="Planning …"):
+        looked = pages.tried(lambda: campaign.dry_run(as_of))
     planned, messages, _takes = looked.plan, looked.samples, looked.estimate
     _counts = planned.run.counts
-    _reasons = pl.DataFrame(
-        {
-            "outcome": ["to send", "held out", *(f"left out: {why}" for why in _counts.excluded)],
-            "people": [_counts.send, _counts.held_out, *_counts.excluded.values()],
-        }
-    )
+    _outcomes = {"to send": _counts.send, "held out": _counts.held_out}
+    _outcomes |= {f"left out: {why.replace('_', ' ')}": n for why, n in _counts.excluded.items()}
     _takes_long = f"{_takes.seconds:,.0f} s" if _takes.seconds is not None else "no limit set"
     _costs = f"{_takes.cost:,.2f} {_takes.currency}" if _takes.cost is not None else "no price set"
     mo.vstack(
         [
             mo.hstack(
                 [
-                    mo.stat(f"{_counts.audience:,}", label="audience"),
-                    mo.stat(f"{_counts.send:,}", label="to send"),
-                    mo.stat(_takes_long, label="takes about"),
-                    mo.stat(_costs, label="costs about"),
-                    mo.stat(planned.plan_id, label="plan", caption="needs approval" if _takes.needs_approval else ""),
+                    mo.stat(f"{_counts.audience:,}", label="audience", bordered=True),
+                    mo.stat(f"{_counts.send:,}", label="to send", bordered=True),
+                    mo.stat(_takes_long, label="takes about", bordered=True),
+                    mo.stat(_costs, label="costs about", bordered=True),
                 ],
-                justify="start",
-                gap=1,
+                widths="equal",
                 wrap=True,
             ),
-            mo.ui.table(_reasons, selection=None, show_download=False),
+            mo.md(
+                f"Plan `{planned.plan_id}`"
+                + (": **needs approval**, copy it into the field above." if _takes.needs_approval else "")
+            ),
+            pages.table(pl.DataFrame({"outcome": list(_outcomes), "people": list(_outcomes.values())})),
         ]
     )
     return messages, planned
 
 
 @app.cell
-def _(messages):
-    def _shown(message):
-        _head = mo.md(
-            f"**To** {message.get('address')} · **Variant** {message.get('variant') or '–'} · "
-            f"**Subject** {message.get('subject', '–')}"
-        )
-        if "error" in message:
-            return mo.vstack([_head, mo.callout(message["error"], kind="warn")])
-        if message.get("html"):
-            return mo.vstack([_head, mo.iframe(message["html"], height="380px")])
-        return mo.vstack([_head, mo.plain_text(str(message.get("text") or message.get("body") or ""))])
-
-    mo.stop(not messages, mo.md("*Nobody is to be sent anything.*"))
-    mo.ui.tabs({f"{number}. {m['user_id']}": _shown(m) for number, m in enumerate(messages, 1)}, lazy=False)
-    return
-
-
-@app.cell
-def _(as_of, approve_text, campaign, planned, send_button):
+def _(as_of, approve_text, campaign, definition, planned, send_button):
     mo.stop(not send_button.value)
     with mo.status.progress_bar(total=max(planned.run.counts.send, 1), title="Sending") as bar:
         _done = [0]
 
         def _told(progress):
-            bar.update(increment=progress.done - _done[0])
+            bar.update(increment=progress.done - _done[0], subtitle=progress.line)
             _done[0] = progress.done
 
-        try:
-            summary = campaign.send(as_of, approve=approve_text.value.strip() or None, report=_told)
-        except (engage.EngageError, engage.ConfigurationError) as _error:
-            mo.stop(True, mo.callout(mo.md(str(_error)), kind="danger"))
-    mo.ui.table(
-        pl.DataFrame({"outcome": list(summary.counts()), "people": list(summary.counts().values())}), selection=None
+        summary = pages.tried(lambda: campaign.send(as_of, approve=approve_text.value.strip() or None, report=_told))
+    _counts = summary.counts()
+    _to = pages.link("reports", label=definition.labels[0]) if definition.labels else pages.link("reports")
+    mo.vstack(
+        [
+            pages.done(
+                f"**Sent {_counts.get('sent', 0):,}**, held out {_counts.get('held_out', 0):,}. "
+                + (f"[See it in the report]({_to})" if _to else "")
+            ),
+            pages.table(pl.DataFrame({"outcome": list(_counts), "people": list(_counts.values())})),
+        ]
     )
     return (summary,)
 
 
-@app.cell(hide_code=True)
-def _():
-    mo.md("""
-    ## Test
-
-    Send one message to yourself, filled with a real person's details. Nothing of it is recorded.
-    """)
+@app.cell
+def _(definition, messages):
+    mo.stop(not messages, mo.md("*Nobody is to be sent anything.*"))
+    mo.vstack(
+        [
+            mo.md("### As they would see it"),
+            mo.ui.tabs(
+                {
+                    f"{number}. {m['user_id']}": mo.vstack(
+                        [
+                            mo.md(f"To `{m.get('address')}` · variant {m.get('variant') or '–'}"),
+                            pages.framed(definition.channel, m),
+                        ]
+                    )
+                    for number, m in enumerate(messages[:5], 1)
+                },
+            ),
+        ]
+    )
     return
 
 
 @app.cell
-def _():
+def _(definition):
     test_form = (
         mo.md("{address} {user}")
-        .batch(address=mo.ui.text(label="To", placeholder="you@example.com"), user=mo.ui.text(label="Details of user"))
-        .form(submit_button_label="Send a test", show_clear_button=False)
+        .batch(
+            address=mo.ui.text(label="To", placeholder="you@example.com"),
+            user=mo.ui.text(label="With the details of user", placeholder="a user id"),
+        )
+        .form(submit_button_label="Send a test", show_clear_button=False, bordered=False)
     )
-    test_form
+    mo.vstack(
+        [
+            mo.md(
+                f"### Test {definition.title}\n\nSends one message to yourself, filled with a real person's details. Nothing of it is recorded."
+            ),
+            test_form,
+        ]
+    )
     return (test_form,)
 
 
 @app.cell
 def _(campaign, test_form):
     mo.stop(not test_form.value)
-    try:
-        _outcome = campaign.test_send(test_form.value["address"], user=test_form.value["user"])
-        _told = mo.callout(f"{_outcome.status} {_outcome.reason or ''}", kind="success")
-    except (engage.EngageError, engage.ConfigurationError) as _error:
-        _told = mo.callout(mo.md(str(_error)), kind="danger")
-    _told
-    return
-
-
-@app.cell(hide_code=True)
-def _():
-    mo.md("""
-    ## Compose
-
-    Makes a folder `data/campaigns/<name>/` that can be edited, reviewed and kept in git. It is a draft until it is
-    sent or launched.
-    """)
+    _outcome = pages.tried(
+        lambda: campaign.test_send(test_form.value["address"].strip(), user=test_form.value["user"].strip())
+    )
+    pages.done(f"{_outcome.status} {_outcome.reason or ''}")
     return
 
 
 @app.cell
 def _(ws):
-    _segments = [file.name for file in ws.segments()]
-    _labels = [label.name for label in ws.labels()]
-    compose_form = (
-        mo.md("""
-        {name} {title} {channel}
-
-        {segment} {labels} {control}
-
-        **Variant A**
-
-        {subject}
-
-        {body}
-
-        **Variant B** (leave empty for one variant; {weight} of the people get it)
-
-        {subject_b}
-
-        {body_b}
-
-        **Limits** {per_day} {per_week} {quiet_from} {quiet_to}
-        """)
-        .batch(
-            name=mo.ui.text(label="Name", placeholder="spring-sale"),
-            title=mo.ui.text(label="Title", placeholder="Spring sale"),
-            channel=mo.ui.dropdown(["email", "sms", "push", "app_inbox"], value="email", label="Channel"),
-            segment=mo.ui.dropdown(_segments, value=_segments[0] if _segments else None, label="Segment"),
-            labels=mo.ui.multiselect(_labels, label="Labels"),
-            control=mo.ui.number(0, 90, value=10, label="Held out, %"),
-            subject=mo.ui.text(label="Subject or title", full_width=True),
-            body=mo.ui.text_area(
-                label="Text", full_width=True, placeholder="Hello {{ profile.first_name | default('there') }}"
-            ),
-            weight=mo.ui.number(0, 100, value=50, label="%"),
-            subject_b=mo.ui.text(label="Subject or title", full_width=True),
-            body_b=mo.ui.text_area(label="Text", full_width=True),
-            per_day=mo.ui.number(0, 100, value=2, label="most a day"),
-            per_week=mo.ui.number(0, 100, value=5, label="most a week"),
-            quiet_from=mo.ui.text(value="21:00", label="quiet from"),
-            quiet_to=mo.ui.text(value="08:00", label="to"),
-        )
-        .form(submit_button_label="Make the campaign", show_clear_button=True)
-    )
-    compose_form
-    return (compose_form,)
+    draft = pages.Draft(ws, "campaign")
+    kept = draft.read(
+        name="", title="", channel="email", segment=None, labels=[], control=10, content={}, content_b={}, weight_b=50,
+        goal="Charged", within="14 days", per_day=2, per_week=5, quiet_from="21:00", quiet_to="08:00", topic="", user="",
+    )  # fmt: skip
+    return draft, kept
 
 
 @app.cell
-def _(compose_form, ws):
-    mo.stop(not compose_form.value)
-    _v = compose_form.value
-    _heading = {"email": "subject", "push": "title", "app_inbox": "title"}.get(_v["channel"])
-    _text = "text" if _v["channel"] == "email" else "body"
+def _(kept, ws):
+    _segments = [file.name for file in ws.segments()]
+    _labels = [label.name for label in ws.labels()]
+    _segment = mo.query_params().get("segment") or kept["segment"]
+    base_fields = mo.ui.dictionary(
+        {
+            "title": mo.ui.text(kept["title"], label="Title", placeholder="Spring sale", debounce=True),
+            "name": mo.ui.text(kept["name"], label="Name (its folder)", placeholder="spring-sale", debounce=True),
+            "channel": mo.ui.dropdown(
+                [str(channel) for channel in composer.COMPOSED],
+                value=kept["channel"],
+                label="Channel",
+                allow_select_none=False,
+            ),
+            "segment": mo.ui.dropdown(
+                {"— everyone —": None} | {name: name for name in _segments},
+                value=_segment if _segment in _segments else "— everyone —",
+                label="Whom",
+                allow_select_none=False,
+            ),
+            "labels": mo.ui.multiselect(
+                _labels, value=[one for one in kept["labels"] if one in _labels], label="Labels"
+            ),
+            "control": mo.ui.number(0, 90, value=kept["control"], label="Held out, %"),
+        }
+    )
+    return (base_fields,)
 
-    def _content(subject, body):
-        return {k: v for k, v in ((_heading, subject), (_text, body)) if k and v}
 
-    _values = {
-        "title": _v["title"] or _v["name"],
-        "channel": _v["channel"],
-        "segment": _v["segment"],
-        "labels": list(_v["labels"]),
-        "control_percent": _v["control"],
-        "caps": {"day": int(_v["per_day"]), "week": int(_v["per_week"])},
-        "content": _content(_v["subject"], _v["body"]),
-    }
-    if _v["quiet_from"] and _v["quiet_to"]:
-        _values["quiet_hours"] = {"from": _v["quiet_from"], "to": _v["quiet_to"]}
-    if _v["subject_b"] or _v["body_b"]:
-        _values["variants"] = [
-            {"name": "A", "weight": 100 - _v["weight"]},
-            {"name": "B", "weight": _v["weight"], "content": _content(_v["subject_b"], _v["body_b"])},
-        ]
-    try:
-        _made = ws.create_campaign(_v["name"], _values).definition
-        _told = mo.callout(
-            mo.md(f"Made `data/campaigns/{_made.campaign_id}/`. Run the notebook again to plan it."), kind="success"
+@app.cell
+def _(base_fields, kept):
+    def _fields(old):
+        return mo.ui.dictionary(
+            {
+                name: (mo.ui.text_area if is_long else mo.ui.text)(
+                    str(old.get(name) or ""),
+                    label=f"{name.replace('_', ' ').capitalize()}: {about}",
+                    debounce=400,
+                    full_width=True,
+                )
+                for name, (about, is_long) in composer.content_fields(base_fields.value["channel"]).items()
+            }
         )
-    except (engage.EngageError, engage.ConfigurationError) as _error:
-        _told = mo.callout(mo.md(str(_error)), kind="danger")
-    _told
+
+    content_a, content_b = _fields(kept["content"]), _fields(kept["content_b"])
+    weight_field = mo.ui.number(0, 100, value=kept["weight_b"], label="% of the people get variant B")
+    return content_a, content_b, weight_field
+
+
+@app.cell
+def _(kept):
+    limit_fields = mo.ui.dictionary(
+        {
+            "goal": mo.ui.text(kept["goal"], label="Goal event"),
+            "within": mo.ui.text(kept["within"], label="within"),
+            "per_day": mo.ui.number(0, 100, value=kept["per_day"], label="Most a day"),
+            "per_week": mo.ui.number(0, 100, value=kept["per_week"], label="a week"),
+            "quiet_from": mo.ui.text(kept["quiet_from"], label="Quiet from"),
+            "quiet_to": mo.ui.text(kept["quiet_to"], label="to"),
+            "topic": mo.ui.text(kept["topic"], label="Consent topic", placeholder="none"),
+        }
+    )
+    preview_user = mo.ui.text(kept["user"], label="Preview for user", placeholder="the first person", debounce=True)
+    return limit_fields, preview_user
+
+
+@app.cell
+def _(base_fields, content_a, content_b, draft, is_sending, limit_fields, preview_user, weight_field):
+    form = {
+        **base_fields.value,
+        **limit_fields.value,
+        "content": content_a.value,
+        "content_b": content_b.value,
+        "weight_b": weight_field.value,
+    }
+    if not is_sending:
+        draft.keep({**form, "user": preview_user.value})
+    return (form,)
+
+
+@app.cell
+def _(form, is_sending, preview_user, ws):
+    mo.stop(is_sending)
+
+    def _seen():
+        try:
+            user = preview_user.value.strip() or ws.some_user()
+            if not user:
+                return pages.nothing("**Nobody to preview for yet**: the lake has no profiles.")
+            campaign = ws.draft_campaign(form["name"], composer.campaign_values(form))
+            shown = [pages.framed(form["channel"], one) for one in campaign.preview(user=user)]
+            names = [one.name or "Message" for one in campaign.definition.variants]
+        except pages.FAULTS as error:
+            return mo.callout(mo.md(str(error)), kind="info")
+        return shown[0] if len(shown) == 1 else mo.ui.tabs(dict(zip(names, shown, strict=True)))
+
+    preview = mo.vstack([mo.md("### As they would see it"), preview_user, _seen()])
+    return (preview,)
+
+
+@app.cell
+def _(base_fields, content_a, content_b, is_sending, limit_fields, preview, weight_field):
+    mo.stop(is_sending)
+    _written = mo.vstack(
+        [
+            mo.md("### Message"),
+            *content_a.values(),
+            mo.accordion(
+                {
+                    "Variant B: what differs; leave empty for one variant": mo.vstack(
+                        [weight_field, *content_b.values()]
+                    ),
+                    "Goal, caps, quiet hours, consent": mo.hstack(
+                        list(limit_fields.values()), justify="start", align="end", wrap=True
+                    ),
+                },
+                multiple=True,
+            ),
+        ]
+    )
+    mo.vstack(
+        [
+            mo.hstack(list(base_fields.values()), justify="start", align="end", wrap=True),
+            mo.hstack([_written, preview], widths=[1, 1], wrap=True, gap=2, align="start"),
+            mo.md(
+                "*What you type is kept: it is still here when you come back. `{{ profile.first_name | default('there') }}` puts in a person's own.*"
+            ),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(is_sending):
+    mo.stop(is_sending)
+    make_button = mo.ui.run_button(label="Make the campaign", kind="success")
+    make_button
+    return (make_button,)
+
+
+@app.cell
+def _(draft, form, make_button, set_made, ws):
+    mo.stop(not make_button.value)
+    _made = pages.tried(lambda: ws.create_campaign(form["name"].strip(), composer.campaign_values(form))).definition
+    draft.forget()
+    set_made(_made.campaign_id)
+    pages.done(f"Made `data/campaigns/{_made.campaign_id}/`: a draft until it is sent or launched.")
     return
 
 

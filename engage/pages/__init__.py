@@ -3,7 +3,7 @@
 from engage.pages.drafts import Draft
 from engage.pages.frames import framed
 from engage.pages.navigation import PAGES, header, link, moments, opened, user_name
-from engage.pages.shown import FAULTS, chart, done, fault, label_links, nothing, table, tried
+from engage.pages.shown import FAULTS, chart, done, facts, fault, label_links, nothing, table, tried
 
 __all__ = [
     "FAULTS",
@@ -11,6 +11,7 @@ __all__ = [
     "Draft",
     "chart",
     "done",
+    "facts",
     "fault",
     "framed",
     "header",

@@ -13,7 +13,7 @@ import polars as pl
 from engage.errors import ConfigurationError, EngageError
 from engage.pages.navigation import link
 
-__all__ = ["FAULTS", "chart", "done", "fault", "label_links", "nothing", "table", "tried"]
+__all__ = ["FAULTS", "chart", "done", "facts", "fault", "label_links", "nothing", "table", "tried"]
 
 FAULTS = (EngageError, ConfigurationError)
 """What a notebook tells as a sentence; anything else is a fault of ours."""
@@ -62,6 +62,16 @@ def label_links(labels: str | None) -> mo.Html | str:
     if not names or not all(to for _, to in found):
         return labels or "–"
     return mo.Html(", ".join(f'<a href="{escape(str(to))}" style="{_LINK}">{escape(name)}</a>' for name, to in found))
+
+
+def facts(named: Mapping[str, str]) -> mo.Html:
+    """A few facts about one thing, side by side, each under its name."""
+    cells = "".join(
+        f'<div style="min-width:90px"><div style="font-size:12px;opacity:.8">{escape(name)}</div>'
+        f'<div style="font-weight:600">{escape(value)}</div></div>'
+        for name, value in named.items()
+    )
+    return mo.Html(f'<div style="display:flex;flex-wrap:wrap;gap:12px 28px">{cells}</div>')
 
 
 def tried(call: Callable[[], _Found]) -> _Found:

@@ -35,6 +35,11 @@ class PeopleFace(DeliveryFace):
         """
         return find_people(self.engine, text, as_of=self.moment(as_of), **question)
 
+    def some_user(self, as_of: Time = None) -> str | None:
+        """Somebody with a profile, to preview a message for: the first by id; None where there is nobody."""
+        found = self.engine.frame("select min(user_id) as user_id from profiles", as_of=self.moment(as_of))
+        return str(found.item()) if found.item() is not None else None
+
     def person(self, user_id: str, as_of: Time = None) -> Person:
         """All that is known of one person.
 
