@@ -45,7 +45,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace = engage.Workspace.create(Path(folder) / "workspace")
         command = [sys.executable, "-m", "engage", "-w", str(workspace.root), "serve", "--port", str(_PORT)]
-        server = subprocess.Popen(command, env=os.environ | {"ENGAGE_WRITE_KEYS": _KEY}, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            command,
+            env=os.environ | {"ENGAGE_WRITE_KEYS": _KEY, "ENGAGE_SECRET_KEY": _KEY * 4},
+            stderr=subprocess.DEVNULL,
+        )
         try:
             for _ in range(100):
                 try:

@@ -49,6 +49,8 @@ class Event(StrEnum):
     NOTIFICATION_DELIVERED = "Notification Delivered"
     NOTIFICATION_VIEWED = "Notification Viewed"
     NOTIFICATION_CLICKED = "Notification Clicked"
+    NOTIFICATION_DISMISSED = "Notification Dismissed"
+    """The person closed it, or deleted it from the inbox."""
     NOTIFICATION_FAILED = "Notification Failed"
     NOTIFICATION_HELD_OUT = "Notification Held Out"
     """Qualified, and kept back in a control group."""
@@ -72,6 +74,7 @@ MESSAGE_EVENTS: Final = frozenset(
         Event.NOTIFICATION_DELIVERED,
         Event.NOTIFICATION_VIEWED,
         Event.NOTIFICATION_CLICKED,
+        Event.NOTIFICATION_DISMISSED,
         Event.NOTIFICATION_FAILED,
         Event.NOTIFICATION_HELD_OUT,
         Event.NOTIFICATION_IN_DOUBT,

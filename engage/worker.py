@@ -71,6 +71,7 @@ def _reports(workspace: Workspace) -> list[str]:
 
 def _compaction(workspace: Workspace) -> list[str]:
     workspace.compact()
+    workspace.sweep_mailbox()
     return []
 
 

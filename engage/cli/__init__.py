@@ -24,6 +24,7 @@ from engage.cli.report import report
 from engage.cli.segment import segment
 from engage.cli.serve import serve, up
 from engage.cli.suppression import suppression
+from engage.cli.token import token
 from engage.cli.worker import worker
 from engage.errors import ConfigurationError, EngageError
 
@@ -65,6 +66,7 @@ for command in (
     delivery,
     worker,
     suppression,
+    token,
     retention,
     funnel,
     trends,

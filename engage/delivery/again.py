@@ -17,7 +17,7 @@ from engage.lake.runs import Counts, Run, recipients_path, write_run
 from engage.lake.schema import RECIPIENTS
 from engage.settings import Settings
 
-__all__ = ["plan_again"]
+__all__ = ["message_id", "plan_again"]
 
 _RETRY = re.compile(r"(.*)-retry(\d+)")
 _NOT_OURS = ("until", "winner")  # what a run's options say of its occurrence, not of its messages
@@ -69,3 +69,19 @@ def plan_again(settings: Settings, run: Run, messages: Collection[str], *, now: 
 
 def _next_id(run_id: str, message_id: str) -> str:
     return hashlib.sha256(f"{run_id}\x1f{message_id}".encode()).hexdigest()[:32]
+
+
+def message_id(run: Run, user_id: str) -> str:
+    """The id a person's message has in a run, as planning gives it: whoever names another did not get it.
+
+    Args:
+        run: The run.
+        user_id: The person.
+    """
+    found = _RETRY.fullmatch(run.run_id)
+    first, times = (found[1], int(found[2])) if found else (run.run_id, 0)
+    text = "\x1f".join((run.campaign_id, first, user_id, run.channel, ""))
+    own = hashlib.sha256(text.encode()).hexdigest()[:32]
+    for n in range(1, times + 1):
+        own = _next_id(f"{first}-retry{n}", own)
+    return own

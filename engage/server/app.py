@@ -10,9 +10,12 @@ from starlette.middleware import Middleware
 
 from engage.server.collector import Collector
 from engage.server.cors import OpenToPages
+from engage.server.devices import Devices
 from engage.server.folding import Folding
 from engage.server.journal import Journal
+from engage.server.messages import Messages
 from engage.server.probes import probe_routes
+from engage.server.users import Users
 from engage.settings import secret
 from engage.workspace import Workspace
 
@@ -31,7 +34,8 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
         rest when it stops.
 
     Raises:
-        ConfigurationError: ``ENGAGE_WRITE_KEYS`` (one or more keys, with commas between) is not set.
+        ConfigurationError: ``ENGAGE_WRITE_KEYS`` (one or more keys, with commas between) or
+            ``ENGAGE_SECRET_KEY`` is not set.
     """
     keys = [key.strip() for key in secret("ENGAGE_WRITE_KEYS", needed_for="engage serve").split(",") if key.strip()]
     journal = Journal(workspace.settings.data / "journal")
@@ -39,11 +43,15 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with folding.running():
+        async with folding.running(), messages.running():
             yield
 
+    users, collector = Users(), Collector(journal, keys)
+    messages = Messages(workspace, journal, collector, users)
     routes = [
-        *Collector(journal, keys).routes(),
+        *collector.routes(),
+        *messages.routes(),
+        *Devices(workspace, journal, users).routes(),
         *probe_routes(workspace, journal, folding),
     ]
     return Starlette(routes=routes, middleware=[Middleware(OpenToPages)], lifespan=lifespan)

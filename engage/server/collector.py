@@ -10,29 +10,22 @@ import binascii
 import hmac
 import json
 import time
-import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from engage.server.journal import Backlogged, Journal
+from engage.server.journal import Journal
+from engage.server.requests import Answer, append, read_json
 from engage.server.segment_api import KINDS, Rejected, translate
 
 __all__ = ["Collector"]
 
-_WIRE = 1 << 20  # bytes of a body as sent
-_BODY = 4 << 20  # bytes of a body unpacked
 _MESSAGE = 32 << 10  # bytes of one message, as in Segment
 _BATCH = 5_000  # messages
-
-
-class _Answer(Exception):
-    def __init__(self, status: int, error: str, **headers: str) -> None:
-        self.response = JSONResponse({"success": False, "error": error}, status, headers=headers)
 
 
 class Collector:
@@ -64,12 +57,12 @@ class Collector:
     async def _take(self, request: Request, path: str | None) -> Response:
         received_at = datetime.now(UTC)
         try:
-            body = await _read(request)
-            key = self._key(request, body)
+            body = await read_json(request)
+            key = self.admit(request, body)
             if path is None or (path == "i" and "batch" in body):
                 messages, kind, sent_at = body.get("batch"), None, body.get("sentAt")
                 if not isinstance(messages, list) or len(messages) > _BATCH:
-                    raise _Answer(400, f"batch is not a list of at most {_BATCH} messages")
+                    raise Answer(400, f"batch is not a list of at most {_BATCH} messages")
             else:
                 messages, kind, sent_at = [body], None if path == "i" else path, None
                 body.pop("writeKey", None)
@@ -81,22 +74,19 @@ class Collector:
                 if reason:
                     reasons.append(reason)
             if lines:
-                await self._append(b"".join(lines))
-        except _Answer as answer:
+                await append(self._journal, b"".join(lines))
+        except Answer as answer:
             return answer.response
         if reasons and path is not None and len(messages) == 1:
             return JSONResponse({"success": False, "error": reasons[0]}, 400)
         return JSONResponse({"success": True} | ({"rejected": len(reasons)} if reasons else {}))
 
-    async def _append(self, lines: bytes) -> None:
-        try:
-            await self._journal.append(lines)
-        except Backlogged as error:
-            raise _Answer(429, error.what, **{"Retry-After": "5"}) from error
-        except OSError as error:
-            raise _Answer(503, "events cannot be kept just now", **{"Retry-After": "10"}) from error
+    def admit(self, request: Request, body: dict[str, Any]) -> bytes:
+        """The write key of a request.
 
-    def _key(self, request: Request, body: dict[str, Any]) -> bytes:
+        Raises:
+            Answer: It is not one of ours.
+        """
         given = b""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
@@ -107,7 +97,7 @@ class Collector:
         elif isinstance(body.get("writeKey"), str):
             given = body["writeKey"].encode(errors="replace")
         if sum(hmac.compare_digest(given, key) for key in self._keys) == 0:  # compares with all, in constant time
-            raise _Answer(401, "the write key is not known", **{"WWW-Authenticate": 'Basic realm="engage"'})
+            raise Answer(401, "the write key is not known", **{"WWW-Authenticate": 'Basic realm="engage"'})
         return given
 
     def _spend(self, key: bytes, count: int) -> None:
@@ -116,7 +106,7 @@ class Collector:
         budget = min(self._rate, budget + (now - then) * self._rate)
         if budget <= 0:
             self._budgets[key] = (budget, now)
-            raise _Answer(429, "too many messages", **{"Retry-After": str(1 + int(-budget / self._rate))})
+            raise Answer(429, "too many messages", **{"Retry-After": str(1 + int(-budget / self._rate))})
         self._budgets[key] = (budget - count, now)
 
 
@@ -138,32 +128,3 @@ def _line(message: Any, kind: str | None, sent_at: Any, received_at: datetime) -
         kept = "…"
     record = {"rejected": reason, "received_at": received_at.isoformat(), "message": kept}
     return json.dumps(record).encode() + b"\n", reason
-
-
-async def _read(request: Request) -> dict[str, Any]:
-    wire = bytearray()
-    try:
-        async for chunk in request.stream():
-            wire += chunk
-            if len(wire) > _WIRE:
-                raise _Answer(413, f"the body is larger than {_WIRE} bytes")
-    except ClientDisconnect:
-        raise _Answer(400, "the body is not whole") from None
-    data = bytes(wire)
-    if request.headers.get("content-encoding", "").lower() == "gzip":
-        unpacker = zlib.decompressobj(wbits=31)
-        try:
-            data = unpacker.decompress(data, _BODY)
-        except zlib.error:
-            raise _Answer(400, "the body is not gzip") from None
-        if unpacker.unconsumed_tail:
-            raise _Answer(413, f"the body unpacks to more than {_BODY} bytes")
-        if not unpacker.eof:
-            raise _Answer(400, "the body is not whole")
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        raise _Answer(400, "the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise _Answer(400, "the body is not a JSON object")
-    return body

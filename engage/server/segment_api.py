@@ -21,7 +21,7 @@ KINDS = ("identify", "track", "page", "screen", "group", "alias")
 _DEPTH = 16
 _LENGTH = 512  # characters of an id or a name
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_OF_THE_USER = {Event.NOTIFICATION_VIEWED, Event.NOTIFICATION_CLICKED}
+_OF_THE_USER = {Event.NOTIFICATION_VIEWED, Event.NOTIFICATION_CLICKED, Event.NOTIFICATION_DISMISSED}
 
 
 class Rejected(EngageError):
@@ -41,8 +41,8 @@ def translate(
         kind: One of :data:`KINDS`; None to take the message's `type`.
         sent_at: When the client sent the batch, by its own clock; the message's own `sentAt` goes first.
         received_at: The server's clock.
-        proven: The sender proved to be the message's user. Only then may it say that the user viewed or clicked one:
-            a write key is public.
+        proven: The sender proved to be the message's user. Only then may it say that the user viewed, clicked or closed
+            one: a write key is public.
 
     Returns:
         A row a dataset (events, profiles, identities, devices).

@@ -13,6 +13,7 @@ from engage.workspace.cohorts import CohortFace
 from engage.workspace.consent import ConsentFace
 from engage.workspace.facebook import FacebookFace
 from engage.workspace.landing import LandingFace
+from engage.workspace.onsite import OnSiteFace
 from engage.workspace.people import PeopleFace
 from engage.workspace.playbooks import PlaybookFace
 from engage.workspace.queries import QueryFace
@@ -36,6 +37,7 @@ class Workspace(
     TickingFace,
     PlaybookFace,
     FacebookFace,
+    OnSiteFace,
 ):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 

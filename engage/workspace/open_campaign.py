@@ -14,6 +14,7 @@ from engage.campaigns.estimate import Estimate, approval_above, estimate
 from engage.campaigns.planning import Plan, plan, preview_for, sample_messages
 from engage.campaigns.schedule import Occurrence
 from engage.campaigns.status import set_status
+from engage.channels.in_app.mailbox import Mailbox
 from engage.channels.message import Message, Outcome
 from engage.channels.provider import Provider
 from engage.delivery.beside import beside_loop
@@ -23,7 +24,7 @@ from engage.delivery.summary import Report, Summary
 from engage.delivery.trial import send_trial
 from engage.errors import ContentError, PlanError
 from engage.lake.runs import Run, has_begun, list_runs
-from engage.vocabulary import CampaignStatus
+from engage.vocabulary import PULLED_CHANNELS, CampaignStatus
 from engage.workspace.base import Base, Time
 from engage.workspace.deliveries import deliver_run, open_ledger, run_provider
 
@@ -197,9 +198,13 @@ class OpenCampaign:
         return OpenCampaign(self.workspace, changed)
 
     def stop(self) -> OpenCampaign:
-        """End it for good: nothing more leaves."""
-        changed = set_status(self.workspace.settings, self.definition.campaign_id, CampaignStatus.STOPPED)
+        """End it for good: nothing more leaves, and what waits in the mailbox is taken back."""
+        settings, name = self.workspace.settings, self.definition.campaign_id
+        changed = set_status(settings, name, CampaignStatus.STOPPED)
         self._each_run(pause)
+        if self.definition.channel in PULLED_CHANNELS and settings.mailbox.exists():
+            with closing(Mailbox(settings.mailbox)) as mailbox:
+                mailbox.withdraw(name, now=datetime.now(UTC))
         return OpenCampaign(self.workspace, changed)
 
     def _each_run(self, act: Callable[[Run, Ledger], bool]) -> None:

@@ -11,11 +11,12 @@ from engage.analysis.people import Person, find_people, person, timeline
 from engage.lake.erasure import Erased, erase_user
 from engage.workspace.base import Time
 from engage.workspace.deliveries import DeliveryFace
+from engage.workspace.onsite import OnSiteFace
 
 __all__ = ["PeopleFace"]
 
 
-class PeopleFace(DeliveryFace):
+class PeopleFace(DeliveryFace, OnSiteFace):
     """What finds people and tells of one of them."""
 
     def find_people(self, text: str | None = None, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
@@ -60,7 +61,7 @@ class PeopleFace(DeliveryFace):
         return timeline(self.engine, user_id, kinds=kinds, most=most, **moments)
 
     def erase_user(self, user_id: str) -> Erased:
-        """Take one person out of the lake for good: events, messages, profile, devices, ids, recipients files.
+        """Take one person out for good: events, messages, profile, devices, ids, recipients files, mailbox.
 
         Args:
             user_id: Who.
@@ -72,4 +73,7 @@ class PeopleFace(DeliveryFace):
             LandingError: They are in a run that is not finished; nothing has changed.
         """
         finished = {run.run_id for run in self.runs() if run.state in ("completed", "stopped")}
-        return erase_user(self.lake, user_id, finished=finished)
+        erased = erase_user(self.lake, user_id, finished=finished)
+        if self.settings.mailbox.exists():
+            self.mailbox.erase(user_id)
+        return erased

@@ -216,7 +216,7 @@ def test_whatever_a_campaign_says_is_refused_or_valid(channel: str, content: dic
 
 
 def put(mailbox: Mailbox, *messages: Message, now: datetime = NOW) -> int:
-    return mailbox.put([(one.user_id, mailbox_message(one, now=now)) for one in messages])
+    return mailbox.put([(one.user_id, one.run_id, mailbox_message(one, now=now)) for one in messages])
 
 
 def shown(mailbox: Mailbox, user_id: str = "ada", now: datetime = NOW, **options: Any) -> list[str]:
@@ -259,6 +259,29 @@ def test_frequency_expiry_and_closing_end_a_message(mailbox: Mailbox) -> None:
     assert shown(mailbox) == ["day"]
 
 
+def test_a_report_that_comes_twice_counts_once(mailbox: Mailbox) -> None:
+    put(mailbox, message("m1", frequency={"total": 2}), message("m2", frequency={"total": 2}))
+    for _ in range(3):
+        assert mailbox.note("ada", "m1", "viewed", now=NOW, report="r1")
+        assert mailbox.note("ada", "m2", "viewed", now=NOW)
+    assert shown(mailbox) == ["m1"]
+    mailbox.note("ada", "m1", "viewed", now=NOW, report="r2")
+    assert shown(mailbox) == []
+
+
+def test_arrivals_name_who_was_sent_something_since(mailbox: Mailbox) -> None:
+    assert mailbox.arrivals(0) == (0, set())
+    put(mailbox, message("m1", "ada"), message("m2", "bob"))
+    seen, who = mailbox.arrivals(0)
+    assert who == {"ada", "bob"}
+    put(mailbox, message("m3", "bob"))
+    assert mailbox.arrivals(seen) == (seen + 1, {"bob"})
+    assert mailbox.find("ada", "m2") is None
+    found = mailbox.find("bob", "m3")
+    assert found is not None
+    assert found[1]["message_id"] == "m3"
+
+
 def test_nobody_touches_anothers_message(mailbox: Mailbox) -> None:
     put(mailbox, message("m1", "ada"))
     assert not mailbox.note("bob", "m1", "ended", now=NOW)
@@ -296,7 +319,7 @@ def test_several_threads_and_processes_share_it(tmp_path: Path) -> None:
         "box = Mailbox(Path(sys.argv[1]))\n"
         "for n in range(30):\n"
         "    one = Message(f'{sys.argv[2]}{n}', 'ada', 'in_app', '', {'body': 'x'})\n"
-        "    box.put([('ada', mailbox_message(one, now=datetime(2026, 3, 1, 12, tzinfo=UTC)))])\n"
+        "    box.put([('ada', '', mailbox_message(one, now=datetime(2026, 3, 1, 12, tzinfo=UTC)))])\n"
     )
     others = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in ("a", "b")]
     mailbox = Mailbox(path)

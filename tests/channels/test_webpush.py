@@ -88,6 +88,7 @@ def test_the_request() -> None:
         "deep_link": "https://example.com/x",
         "message_id": "m1",
         "campaign_id": "spring",
+        "run_id": "",
     }
     scheme, _, rest = headers["authorization"].partition(" ")
     parts = dict(part.split("=", 1) for part in rest.split(", "))

@@ -25,6 +25,7 @@ create table if not exists message (
     user_id text not null,
     channel text not null,
     campaign_id text not null,
+    run_id text not null,
     priority integer not null,
     pinned integer not null,
     total integer,
@@ -37,6 +38,7 @@ create table if not exists message (
     ended_at text
 );
 create index if not exists waiting on message (user_id, seq) where ended_at is null;
+create table if not exists report (report_id text primary key, noted_at text not null) without rowid;
 create index if not exists by_campaign on message (campaign_id) where ended_at is null;
 """
 _ALIVE = "ended_at is null and (expires_at is null or expires_at > :now)"
@@ -62,11 +64,12 @@ class Mailbox:
         with self._lock:
             self._db.close()
 
-    def put(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> int:
+    def put(self, messages: Sequence[tuple[str, str, dict[str, Any]]]) -> int:
         """Put messages in, all or none; those that are there already stay as they are.
 
         Args:
-            messages: The user, and a message in the form of ``message.schema.json``.
+            messages: The user, the run it was sent in (empty for none), and a message in the form of
+                ``message.schema.json``.
 
         Returns:
             How many were new.
@@ -77,6 +80,7 @@ class Mailbox:
                 user_id,
                 one["channel"],
                 one["campaign_id"],
+                run_id,
                 one["priority"],
                 one["pinned"],
                 one["frequency"]["total"],
@@ -84,14 +88,14 @@ class Mailbox:
                 one["expires_at"],
                 json.dumps(one, ensure_ascii=False),
             )
-            for user_id, one in messages
+            for user_id, run_id, one in messages
         ]
         with self._lock, self._db:
             self._db.execute("begin immediate")
             before = self._db.total_changes
             self._db.executemany(
-                "insert or ignore into message (message_id, user_id, channel, campaign_id, priority, pinned, total, "
-                "sent_at, expires_at, content) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert or ignore into message (message_id, user_id, channel, campaign_id, run_id, priority, pinned, "
+                "total, sent_at, expires_at, content) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             return self._db.total_changes - before
@@ -122,6 +126,26 @@ class Mailbox:
         names = ("seq", "views", "viewed_at", "read_at", "message")
         return [dict(zip(names, (*row[:-1], json.loads(row[-1])), strict=True)) for row in rows]
 
+    def find(self, user_id: str, message_id: str) -> tuple[str, dict[str, Any]] | None:
+        """The run and the content of one message of a person; None where there is none of theirs."""
+        rows = self._ask(
+            "select run_id, content from message where message_id = :message and user_id = :user",
+            {"message": message_id, "user": user_id},
+        )
+        return (rows[0][0], json.loads(rows[0][1])) if rows else None
+
+    def arrivals(self, after: int) -> tuple[int, set[str]]:
+        """Who was sent something since.
+
+        Args:
+            after: The `seq` that was the highest of all when last asked.
+
+        Returns:
+            The highest `seq` of all now, and the people.
+        """
+        rows = self._ask("select seq, user_id from message where seq > :after order by seq", {"after": after})
+        return (rows[-1][0] if rows else after), {user for _, user in rows}
+
     def newest(self, user_id: str) -> int:
         """The highest `seq` of a person's messages, 0 where there is none: has anything come?"""
         [(seq,)] = self._ask("select coalesce(max(seq), 0) from message where user_id = :user", {"user": user_id})
@@ -136,7 +160,7 @@ class Mailbox:
         )
         return int(count)
 
-    def note(self, user_id: str, message_id: str, what: str, *, now: datetime) -> bool:
+    def note(self, user_id: str, message_id: str, what: str, *, now: datetime, report: str = "") -> bool:
         """Note what a person did with a message.
 
         Args:
@@ -145,6 +169,7 @@ class Mailbox:
             what: ``viewed`` counts a showing, ``read`` marks it in the inbox, ``ended`` (closed, clicked or deleted)
                 keeps it from being shown again.
             now: The clock.
+            report: The id of the device's report; one that was noted before changes nothing.
 
         Returns:
             Whether there is such a message of theirs.
@@ -154,12 +179,18 @@ class Mailbox:
             "read": "read_at = coalesce(read_at, :now)",
             "ended": "read_at = coalesce(read_at, :now), ended_at = coalesce(ended_at, :now)",
         }
-        with self._lock:
-            cursor = self._db.execute(
-                f"update message set {changes[what]} where message_id = :message and user_id = :user",
-                {"message": message_id, "user": user_id, "now": utc_text(now)},
+        mine = "where message_id = :message and user_id = :user"
+        params = {"message": message_id, "user": user_id, "now": utc_text(now), "report": f"{message_id}:{report}"}
+        with self._lock, self._db:
+            self._db.execute("begin immediate")
+            if not self._db.execute(f"select 1 from message {mine}", params).fetchone():
+                return False
+            fresh = (
+                not report or self._db.execute("insert or ignore into report values (:report, :now)", params).rowcount
             )
-            return cursor.rowcount > 0
+            if fresh:
+                self._db.execute(f"update message set {changes[what]} {mine}", params)
+            return True
 
     def withdraw(self, campaign_id: str, *, now: datetime) -> int:
         """Take back what a campaign has put in and nobody closed, as when it is stopped.
@@ -208,6 +239,7 @@ class Mailbox:
             cursor = self._db.execute(
                 "delete from message where ended_at < :before or expires_at < :before", {"before": utc_text(before)}
             )
+            self._db.execute("delete from report where noted_at < :before", {"before": utc_text(before)})
             return cursor.rowcount
 
     def _ask(self, sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -50,7 +50,7 @@ class OnSite:
         now, outcomes, ready = self._now(), [], []
         for message in batch:
             try:
-                ready.append((message.user_id, mailbox_message(message, now=now, keep=self._keep)))
+                ready.append((message.user_id, message.run_id, mailbox_message(message, now=now, keep=self._keep)))
             except ContentError as error:
                 reason = PermanentReason.CONTENT_REJECTED
                 outcomes.append(Outcome(message.message_id, OutcomeStatus.PERMANENT, reason, detail=str(error)))

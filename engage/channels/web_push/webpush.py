@@ -49,8 +49,13 @@ class WebPush:
         self.allow_private = bool(options["allow_private"])
         self._now = now
 
+    @property
+    def public_key(self) -> str:
+        """What browsers subscribe with (``applicationServerKey``), in base64url."""
+        return self._vapid.public_key
+
     def request(self, batch: Sequence[Message]) -> httpx.Request:
-        """One POST to one browser; its text is JSON with ``message_id``, ``campaign_id`` and the fields shown.
+        """One POST to one browser; its text is JSON: the ids of message, campaign and run, and the fields shown.
 
         Raises:
             InvalidAddressError: The address is not a subscription with a public https endpoint.
@@ -60,7 +65,7 @@ class WebPush:
         content = message.content
         endpoint, p256dh, auth = self._subscription(message.address)
         payload = {key: content[key] for key in _SHOWN if content.get(key)}
-        payload |= {"message_id": message.message_id, "campaign_id": message.campaign_id}
+        payload |= {"message_id": message.message_id, "campaign_id": message.campaign_id, "run_id": message.run_id}
         text = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
         headers = {
             "authorization": self._vapid.authorization(endpoint, self._now()),

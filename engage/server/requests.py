@@ -1,0 +1,78 @@
+"""What every route of the API does with a request: read its JSON within limits, keep events, refuse in one line."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+
+from engage.server.journal import Backlogged, Journal
+
+__all__ = ["Answer", "append", "read_json"]
+
+_WIRE = 1 << 20  # bytes of a body as sent
+_BODY = 4 << 20  # bytes of a body unpacked
+
+
+class Answer(Exception):
+    """An answer that ends a request early.
+
+    Args:
+        status: HTTP status.
+        error: Why, in one line.
+        headers: Headers of the answer.
+    """
+
+    def __init__(self, status: int, error: str, **headers: str) -> None:
+        self.response = JSONResponse({"success": False, "error": error}, status, headers=headers)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; it may be packed with gzip.
+
+    Raises:
+        Answer: It is none, or larger than 1 MiB as sent or 4 MiB unpacked.
+    """
+    wire = bytearray()
+    try:
+        async for chunk in request.stream():
+            wire += chunk
+            if len(wire) > _WIRE:
+                raise Answer(413, f"the body is larger than {_WIRE} bytes")
+    except ClientDisconnect:
+        raise Answer(400, "the body is not whole") from None
+    data = bytes(wire)
+    if request.headers.get("content-encoding", "").lower() == "gzip":
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            data = unpacker.decompress(data, _BODY)
+        except zlib.error:
+            raise Answer(400, "the body is not gzip") from None
+        if unpacker.unconsumed_tail:
+            raise Answer(413, f"the body unpacks to more than {_BODY} bytes")
+        if not unpacker.eof:
+            raise Answer(400, "the body is not whole")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Answer(400, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise Answer(400, "the body is not a JSON object")
+    return body
+
+
+async def append(journal: Journal, lines: bytes) -> None:
+    """Keep lines in the journal; they are durable when this returns.
+
+    Raises:
+        Answer: 429 where too much waits to be landed, 503 where the disk refuses.
+    """
+    try:
+        await journal.append(lines)
+    except Backlogged as error:
+        raise Answer(429, error.what, **{"Retry-After": "5"}) from error
+    except OSError as error:
+        raise Answer(503, "events cannot be kept just now", **{"Retry-After": "10"}) from error

@@ -1,0 +1,66 @@
+"""Messages that apps and pages fetch: who may, and what waits for them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from engage.channels.in_app.mailbox import Mailbox
+from engage.errors import ConfigurationError
+from engage.signing import UserTokens
+from engage.vocabulary import Channel
+from engage.windows import parse_window
+from engage.workspace.base import Base, Time
+from engage.workspace.deliveries import run_provider
+
+__all__ = ["OnSiteFace"]
+
+_FORGOTTEN_AFTER = timedelta(days=30)
+
+
+class OnSiteFace(Base):
+    """What gives tokens and keeps the mailbox."""
+
+    @cached_property
+    def mailbox(self) -> Mailbox:
+        """Messages that wait for apps and pages to fetch them."""
+        return Mailbox(self.settings.mailbox)
+
+    def user_token(self, user_id: str, lasts: str = "30 days", *, now: Time = None) -> str:
+        """A signed token by which an app or page proves for whom it speaks; give it to nobody else.
+
+        Args:
+            user_id: The user who has logged in there.
+            lasts: How long it is good.
+            now: The clock.
+
+        Raises:
+            ConfigurationError: ``ENGAGE_SECRET_KEY`` is not set, or `user_id` is empty.
+            QueryError: `lasts` is not a length of time.
+        """
+        if not user_id:
+            raise ConfigurationError("user_id is empty", where="user_token")
+        return UserTokens().give(user_id, now=self.moment(now) or datetime.now(UTC), lasts=parse_window(lasts))
+
+    def web_push_key(self) -> str:
+        """The key browsers subscribe to web push with.
+
+        Raises:
+            ConfigurationError: Web push is not set up.
+        """
+        key = getattr(run_provider(self, Channel.WEB_PUSH, None), "public_key", None)
+        if key is None:
+            raise ConfigurationError(
+                "web push has no key", where="[tool.engage.channels.web_push]", hint='set provider = "web_push"'
+            )
+        return str(key)
+
+    def sweep_mailbox(self, now: Time = None) -> int:
+        """Forget messages that expired or were closed 30 days ago.
+
+        Returns:
+            How many.
+        """
+        if not self.settings.mailbox.exists():
+            return 0
+        return self.mailbox.sweep((self.moment(now) or datetime.now(UTC)) - _FORGOTTEN_AFTER)
