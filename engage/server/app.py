@@ -15,6 +15,7 @@ from engage.server.folding import Folding
 from engage.server.journal import Journal
 from engage.server.messages import Messages
 from engage.server.probes import probe_routes
+from engage.server.sdk_files import sdk_routes
 from engage.server.users import Users
 from engage.settings import secret
 from engage.workspace import Workspace
@@ -52,6 +53,7 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
         *collector.routes(),
         *messages.routes(),
         *Devices(workspace, journal, users).routes(),
+        *sdk_routes(),
         *probe_routes(workspace, journal, folding),
     ]
     return Starlette(routes=routes, middleware=[Middleware(OpenToPages)], lifespan=lifespan)

@@ -77,7 +77,7 @@ class Messages:
             if unknown := channels - set(PULLED_CHANNELS):
                 raise Answer(400, f"channels has {sorted(unknown)[0][:40]!r}, which no app or page shows")
             after, wait = int(_number(asked, "after", 1 << 62)), _number(asked, "wait", 3600)
-            if after and wait:
+            if wait and "after" in asked:
                 await self._come(user, after, min(wait, _LONGEST_WAIT), request)
             return JSONResponse(await asyncio.to_thread(self._answer, user, channels, after))
         except Answer as answer:

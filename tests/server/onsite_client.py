@@ -31,7 +31,7 @@ class AppClient:
 
     def __init__(self, url: str, token: str) -> None:
         self._http = httpx.Client(base_url=url, auth=Bearer(token), timeout=60)
-        self._cursor = 0
+        self._cursor: int | None = None
         self.unread = 0
         self.messages: dict[str, dict[str, Any]] = {}
 
@@ -41,7 +41,9 @@ class AppClient:
 
     def fetch(self, wait: int = 0, channels: str = "in_app,app_inbox") -> list[str]:
         """Fetch what has come since the last time; returns the ids of what is new."""
-        asked = {"after": self._cursor, "wait": wait, "channels": channels}
+        asked: dict[str, Any] = {"channels": channels}
+        if self._cursor is not None:  # the first question asks for all there is
+            asked |= {"after": self._cursor, "wait": wait}
         answer = self._http.get("/v1/messages", params=asked).raise_for_status().json()
         self._cursor, self.unread = answer["cursor"], answer["unread"]
         new = {one["message_id"]: one for one in answer["messages"]}
