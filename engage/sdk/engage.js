@@ -691,13 +691,14 @@ time,.pin{font-size:12px;color:#4a5560}.none{padding:28px 16px;text-align:center
     version: 1,
     push,
     inbox: box,
-    /** Begin. `url` and `key` of the server; `user` and `token` where somebody is logged in; `getToken(user)` renews it. */
+    /** Begin; again to change something. `url` and `key` of the server; `user` and `token` where somebody is logged in;
+        `getToken(user)` renews it; `strings` are the words shown. */
     async init({url, key, user, token: given, getToken, strings} = {}) {
       const first = !set.url;
-      set.url = (url || (script && new URL(script.src).origin)).replace(/\/$/, '');
-      set.key = key;
-      set.getToken = getToken;
-      set.strings = {...STRINGS, ...strings};
+      set.url = (url || set.url || (script && new URL(script.src).origin)).replace(/\/$/, '');
+      set.key = key || set.key;
+      set.getToken = getToken || set.getToken;
+      set.strings = {...set.strings, ...strings};
       if (first) watch();
       meeting = meet();
       await meeting;

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from engage.channels.in_app.mailbox import Mailbox
+from engage.channels.in_app.preview import preview_document, templates
 from engage.errors import ConfigurationError
 from engage.signing import UserTokens
 from engage.vocabulary import Channel
@@ -54,6 +57,26 @@ class OnSiteFace(Base):
                 "web push has no key", where="[tool.engage.channels.web_push]", hint='set provider = "web_push"'
             )
         return str(key)
+
+    def message_templates(self, channel: str) -> dict[str, dict[str, Any]]:
+        """What an on-site message may begin from: content by name; see :mod:`engage.channels.in_app.preview`."""
+        return templates(channel)
+
+    def preview_html(self, channel: str, content: Mapping[str, Any], *, device: str = "phone", now: Time = None) -> str:
+        """An HTML document that shows an on-site message as pages show it.
+
+        To put it into another page, use an iframe with ``sandbox="allow-scripts"``.
+
+        Args:
+            channel: An on-site channel.
+            content: The rendered fields, as :meth:`OpenCampaign.preview` gives them.
+            device: ``phone`` or ``browser``.
+            now: The clock.
+
+        Raises:
+            UnsupportedContentError: A rule, an address or a style is not one.
+        """
+        return preview_document(channel, content, device=device, now=self.moment(now) or datetime.now(UTC))
 
     def sweep_mailbox(self, now: Time = None) -> int:
         """Forget messages that expired or were closed 30 days ago.
