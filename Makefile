@@ -14,8 +14,8 @@ $(READY): pyproject.toml .ci/constraints.txt
 demo: $(READY)  ## run the main job on the sample data
 	@$(BIN)/engage demo
 
-test: $(READY)  ## run the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(READY)  ## run the whole test suite, on as many cores as there are up to four
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and without an idempotency key; SEED=1
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1)
