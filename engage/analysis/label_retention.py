@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
+from engage.analysis.bitmaps import pair_counts
+from engage.analysis.periods import Calendar
+from engage.analysis.retention_days import LONGEST, bitmaps, latest, one_bit, period_words
+from engage.lake.derived.user_days import WORD
+from engage.query.derived import NOTHING, Derived
 from engage.query.engine import Engine
 
 __all__ = ["label_retention"]
@@ -73,5 +79,46 @@ def label_retention(
         many did something that day; all of them on day 0), `rate`.
     """
     event = "Notification Held Out" if group == "held_out" else "Notification Sent"
+    if group != "rest" and (found := _by_days(engine, label, days, event, as_of)) is not None:
+        return found
     params = {"label": label, "days": days, "event": event, "is_rest": group == "rest"}
     return engine.frame(_QUERY, params, as_of=as_of)
+
+
+def _by_days(engine: Engine, label: str, days: int, event: str, as_of: datetime | None) -> pl.DataFrame | None:
+    """The same from the derived tables; None where they cannot tell."""
+    calendar = Calendar.of("day", engine.settings)
+    first, last = _span(engine, label, event, as_of)
+    if first is None or last is None or calendar.number(last) - calendar.number(first) >= LONGEST:
+        return None
+    begin, end = calendar.number(first), calendar.number(last)
+    count = -(-(end - begin + 1) // WORD)
+
+    def build(derived: Derived) -> str:
+        masks = derived.masks(None, period_words(calendar, begin, end, derived.end_day), with_begun=False)
+        number = f"({calendar.sql('started.begun_at')} - {begin})"
+        returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(count))
+        return (
+            f"with started as ({derived.sent(event, label)}), returned as ({masks}) "
+            f"select {one_bit(number, count)}, {returns} from started left join returned using (user_id)"
+        )
+
+    found = engine.derived_frame(build, {}, as_of=as_of)
+    if found is None:
+        return None
+    starts, returns = (bitmaps(found, prefix, count) for prefix in "sr")
+    reach = min(days, end - begin)
+    counts = pair_counts(starts, returns, end - begin + 1, [(k, k) for k in range(1, reach + 1)])
+    people = np.cumsum(counts[:, 0])[::-1][: reach + 1]  # of day k: those who began k days before the last at least
+    back = counts.sum(axis=0)
+    table = pl.DataFrame({"day": np.arange(reach + 1), "people": people, "back": back})
+    return table.with_columns(rate=pl.col("back") / pl.col("people"))
+
+
+def _span(engine: Engine, label: str, event: str, as_of: datetime | None) -> tuple[datetime | None, datetime | None]:
+    """When the first such message was, and the last event or message of all."""
+    found = engine.derived_frame(
+        lambda derived: f"select min(begun_at) from ({derived.sent(event, label)})", {}, as_of=as_of
+    )
+    first: datetime | None = None if found is None else found.item()
+    return first, None if first is None else latest(engine, as_of)

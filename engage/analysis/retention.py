@@ -11,6 +11,7 @@ import polars as pl
 
 from engage.analysis.events import Binder, Selector
 from engage.analysis.periods import Calendar
+from engage.analysis.retention_days import counted_by_days, latest
 from engage.analysis.retention_sql import Question, column_spans, query, sent_condition
 from engage.analysis.segments import Segment, find_segment
 from engage.errors import QueryError
@@ -124,7 +125,11 @@ def retention(
     )
     if question.first > question.last:
         raise QueryError("date_from is after date_to", where="retention")
-    counted = engine.frame(query(question), binder.params or None, as_of=as_of)
+    beside = Binder()
+    others = _people(engine, beside, segment, label if question.message[0] is None else None, campaign)
+    counted = counted_by_days(engine, question, beside, others, as_of=as_of)
+    if counted is None:
+        counted = engine.frame(query(question), binder.params or None, as_of=as_of)
     return _table(question, counted)
 
 
@@ -146,8 +151,7 @@ def _last_moment(engine: Engine, date_to: str | date | datetime | None, as_of: d
         return given
     if as_of:
         return as_of - timedelta(microseconds=1)
-    latest: datetime | None = engine.frame("select max(event_time) from events").item()
-    return latest or datetime.now(UTC)
+    return latest(engine) or datetime.now(UTC)
 
 
 def _people(

@@ -1,4 +1,4 @@
-"""Many small files of one date into one, so that a question about the past opens few."""
+"""Many small files of one date into one, so that a question about the past opens few; and derived tables kept up."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engage.errors import LandingError
+from engage.lake.derived.folding import fold, replaced, stage_manifest, tidy
+from engage.lake.derived.manifest import survey
+from engage.lake.derived.tables import TABLES
 from engage.lake.landing import Lake
 from engage.lake.rewriting import connect, rewrite
 from engage.lake.schema import DATASETS, Dataset
@@ -60,6 +63,7 @@ def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) 
         LandingError: Another writer or a query kept the lake for too long; what was merged so far stays merged.
     """
     tell = progress or (lambda stage, done, total: None)
+    _derive(lake, tell)
     todo = [found for dataset in DATASETS.values() for found in _candidates(lake, dataset, at_least)]
     total, done = len(todo), Compacted()
     while todo:
@@ -72,6 +76,19 @@ def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) 
         done += _merge(lake, turn, at_least)
     tell("done", total, total)
     return done
+
+
+def _derive(lake: Lake, tell: Progress) -> None:
+    """Bring the derived tables up to date, other writers having their turns."""
+    for table in TABLES:
+        left, total = 1, 0
+        while left:
+            with lake.storage.writing():
+                left = fold(lake.storage, lake.settings, table)
+            total = total or left
+            tell("folding", total - left, total)
+        with lake.storage.writing():
+            tidy(lake.storage, lake.settings, table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +116,26 @@ def _candidate(dataset: Dataset, folder: Path, at_least: int) -> _Candidate | No
 def _merge(lake: Lake, turn: list[_Candidate], at_least: int) -> Compacted:
     done = Compacted()
     with lake.storage.writing(), lake.storage.batch() as batch, connect(lake.settings) as connection:
+        derived = {table: survey(lake.settings, table) for table in TABLES}
         for listed in turn:
             # Listed before the lock was held; another compaction may have been quicker.
             found = _candidate(listed.dataset, listed.folder, at_least)
             if found is None:
                 continue
-            before, after = rewrite(connection, batch, found.dataset, found.folder, found.files)
+            made_from = [table for table in TABLES if table.dataset == found.dataset.name and derived[table].manifest]
+            # What landed just now is not folded into the derived tables yet; it is merged the next time.
+            young = {name for table in made_from for name in derived[table].fresh}
+            files = [path for path in found.files if f"{path.parent.name}/{path.name}" not in young]
+            if len(files) < 2:
+                continue
+            before, after = rewrite(connection, batch, found.dataset, found.folder, files)
             if before != after:
                 raise LandingError(f"{before} rows became {after}", where=str(found.folder), hint="report this")
-            done += Compacted(1, len(found.files), 1)
+            staged = batch.folder / found.dataset.name / found.folder.name / f"{batch.batch_id}.parquet"
+            for table in made_from:
+                derived[table] = replaced(derived[table], files, staged)
+                if manifest := derived[table].manifest:
+                    stage_manifest(batch, table, manifest)
+            done += Compacted(1, len(files), 1)
         batch.commit()
     return done

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engage.errors import LandingError
+from engage.lake.derived.folding import drop
 from engage.lake.landing import Lake
 from engage.lake.rewriting import connect, rewrite, text
 from engage.lake.runs import read_run, stage_recipients
@@ -41,6 +42,7 @@ def erase_user(lake: Lake, user_id: str, *, finished: Collection[str]) -> Erased
     All of it happens in one commit: killed at any instant, either nothing has changed or the next writer or query
     finishes it. Events under an anonymous id go too, where that id was ever known as this person's alone. In recipients
     files the row stays, so that counts and message ids do, under a random name and without address and context.
+    The derived tables go as a whole and are made anew by the next compaction.
     What the person said goes with them, an unsubscription included: an address that is imported anew is a new one.
     Backups, imported source files, the sending ledger and the hashed rows of ad audiences are not touched.
 
@@ -110,5 +112,6 @@ def erase_user(lake: Lake, user_id: str, *, finished: Collection[str]) -> Erased
             runs.append(run.run_id)
             files += 1
         if files:
+            drop(batch, lake.settings)
             batch.commit()
     return Erased(rows, files, tuple(runs))

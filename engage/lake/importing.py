@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from engage.errors import ImportFileError
+from engage.lake.derived.folding import keep_up
 from engage.lake.landing import Lake, Landed
 from engage.lake.mappings import Mapped, own_shape, read_mapping
 from engage.lake.records import message_columns_sql
@@ -88,15 +89,17 @@ def import_file(
         tell("waiting for the lake", 2, _STEPS)
         landed: dict[str, Landed] = {}
         staged: dict[str, list[str]] = {}
-        with lake.storage.writing(), lake.storage.batch() as batch:
-            tell("landing", 3, _STEPS)
-            for index, found in enumerate(relations):
-                for name, relation in found.items():
-                    before = staged.setdefault(name, [])
-                    done = _stage(connection, lake, batch, DATASETS[name], relation, index, before)
-                    before.append(relation)
-                    landed[name] = landed.get(name, Landed()) + done
-            batch.commit()
+        with lake.storage.writing():
+            with lake.storage.batch() as batch:
+                tell("landing", 3, _STEPS)
+                for index, found in enumerate(relations):
+                    for name, relation in found.items():
+                        before = staged.setdefault(name, [])
+                        done = _stage(connection, lake, batch, DATASETS[name], relation, index, before)
+                        before.append(relation)
+                        landed[name] = landed.get(name, Landed()) + done
+                batch.commit()
+            keep_up(lake.storage, lake.settings)
         (rows,) = connection.sql("select count(*) from input").fetchall()[0]
         broken = sum(1 for fault in rejected if fault.is_line)
     rejects_file = _write_rejects(path, [fault.fault for fault in rejected])

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow.compute import run_end_encode
 
 from engage.errors import LandingError
+from engage.lake.derived.folding import keep_up
 from engage.lake.schema import DATASETS, RECIPIENTS, TRANSITIONS, Dataset
 from engage.lake.storage import Batch, Storage, write_atomically
 from engage.settings import Settings
@@ -104,12 +105,14 @@ class Lake:
         """
         conformed = {name: _conform(DATASETS[name], table) for name, table in tables.items()}
         landed = {}
-        with self.storage.writing(), self.storage.batch() as batch:
-            for name, table in conformed.items():
-                fresh = self._fresh(DATASETS[name], table)
-                stage(batch, DATASETS[name], fresh)
-                landed[name] = Landed(fresh.num_rows, table.num_rows - fresh.num_rows)
-            batch.commit()
+        with self.storage.writing():
+            with self.storage.batch() as batch:
+                for name, table in conformed.items():
+                    fresh = self._fresh(DATASETS[name], table)
+                    stage(batch, DATASETS[name], fresh)
+                    landed[name] = Landed(fresh.num_rows, table.num_rows - fresh.num_rows)
+                batch.commit()
+            keep_up(self.storage, self.settings)
         return landed
 
     def _fresh(self, dataset: Dataset, table: pa.Table) -> pa.Table:

@@ -1,0 +1,144 @@
+"""Which files of the lake are folded into a derived table, and which files hold the table.
+
+The manifest is the table: what it does not name is no part of it. It is replaced by one rename, so that a reader has
+the table before a fold or after it. What it says of the lake is compared with the lake's own files whenever the table
+is used: a file that it does not know is read beside the table, and one that is gone makes the table stale.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from engage.lake.derived.table import Table
+from engage.settings import Settings
+
+__all__ = ["Manifest", "Part", "Stamp", "Survey", "folder", "manifest_file", "stamp", "survey"]
+
+_VERSION = f"1, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
+
+Stamp = tuple[int, int]
+"""A file's size in bytes and time of change in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of the table.
+
+    Args:
+        name: Its path below the table's folder.
+        year: The year all its rows are of.
+        rows: How many.
+        anonymous: How many of them have no `user_id`.
+        last: The latest `last_at`, in microseconds since 1970.
+        is_base: Whether it was merged from others; the others are small and young.
+    """
+
+    name: str
+    year: int
+    rows: int
+    anonymous: int
+    last: int
+    is_base: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the table is made of.
+
+    Args:
+        timezone: The zone its days are counted in.
+        covered: The dataset's files that are folded in, by path below its folder.
+        parts: The files that hold it.
+    """
+
+    timezone: str
+    covered: dict[str, Stamp] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+
+    def to_json(self) -> str:
+        """The manifest as text."""
+        values = {
+            "version": _VERSION,
+            "timezone": self.timezone,
+            "covered": self.covered,
+            "parts": [asdict(part) for part in self.parts],
+        }
+        return json.dumps(values, indent=0)
+
+    @classmethod
+    def read(cls, settings: Settings, table: Table) -> Manifest | None:
+        """Read a table's manifest; None where there is none that this version can use."""
+        try:
+            values = json.loads(manifest_file(settings, table).read_text(encoding="utf-8"))
+            if values["version"] != _VERSION or values["timezone"] != settings.timezone:
+                return None
+            covered = {name: (int(size), int(changed)) for name, (size, changed) in values["covered"].items()}
+            return cls(values["timezone"], covered, tuple(Part(**part) for part in values["parts"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How table and lake stand to each other.
+
+    Args:
+        manifest: The table as it is; None where there is none that can be used.
+        files: The dataset's files, by path below its folder.
+        fresh: Those of them that are not folded in.
+    """
+
+    manifest: Manifest | None
+    files: dict[str, Stamp]
+    fresh: dict[str, Stamp]
+
+    def size(self, *, fresh: bool = False) -> int:
+        """Bytes of the dataset's files, or of the fresh ones."""
+        return sum(size for size, _ in (self.fresh if fresh else self.files).values())
+
+
+def folder(settings: Settings, table: Table) -> Path:
+    """The folder of a table."""
+    return settings.lake / "derived" / table.name
+
+
+def manifest_file(settings: Settings, table: Table) -> Path:
+    """The file of a table's manifest."""
+    return settings.lake / "derived" / f"{table.name}.json"
+
+
+def stamp(path: Path) -> Stamp:
+    """A file's stamp, which a rename leaves as it is."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def survey(settings: Settings, table: Table) -> Survey:
+    """Compare a table with the lake."""
+    manifest = Manifest.read(settings, table)
+    files = _files(settings.lake / table.dataset)
+    if manifest is not None:
+        gone = any(files.get(name) != stamped for name, stamped in manifest.covered.items())
+        if gone or not all((folder(settings, table) / part.name).is_file() for part in manifest.parts):
+            manifest = None
+    covered = manifest.covered if manifest else {}
+    return Survey(manifest, files, {name: stamped for name, stamped in files.items() if name not in covered})
+
+
+def _files(dataset: Path) -> dict[str, Stamp]:
+    found: dict[str, Stamp] = {}
+    try:
+        dates = [entry for entry in os.scandir(dataset) if entry.is_dir()]
+    except FileNotFoundError:
+        return found
+    for date in dates:
+        for entry in os.scandir(date):
+            if entry.name.endswith(".parquet") and not entry.name.startswith("."):
+                status = entry.stat()
+                found[f"{date.name}/{entry.name}"] = (status.st_size, status.st_mtime_ns)
+    return dict(sorted(found.items()))

@@ -1,0 +1,213 @@
+"""Derived tables as SQL: what of the answer they hold, put together with the files that they do not know yet.
+
+They are used only where they give exactly the raw answer: the workspace's views of events are the ones shipped, nothing
+is asked as of a time of receipt, and `as_of` is none, later than everything, or the first instant of a day.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from engage.lake.derived.manifest import Part, Survey, folder, survey
+from engage.lake.derived.table import Table
+from engage.lake.derived.user_days import USER_DAYS
+from engage.lake.derived.user_labels import USER_LABELS
+from engage.query.files import literal
+from engage.settings import Settings
+from engage.template import template_root
+
+__all__ = ["NOTHING", "Derived", "find_derived"]
+
+NOTHING = "0::ubigint"
+"""SQL of a word without days."""
+
+_VIEWS = ("user_events", "activity", "identities", "events", "notifications")
+_FRESH = 16 * 2**20  # bytes of files beside the tables that cost little; else a quarter of all
+_DATE = re.compile(r"date=(?!0001-01-01|9999-12-31)\d{4}-\d\d-\d\d")
+_PERSON = "coalesce(row.user_id, person.user_id, row.anonymous_id)"
+_MET = "left join identities as person on person.anonymous_id = row.anonymous_id"
+
+
+def find_derived(settings: Settings, as_of: datetime | None, known_at: datetime | None) -> Derived | None:
+    """Open the derived tables for a question; the caller keeps the lake's files where they are.
+
+    Args:
+        settings: The workspace.
+        as_of: The question's time.
+        known_at: The question's time of receipt.
+
+    Returns:
+        None where they are missing, stale, behind by more than a quarter, or could give another answer than the lake.
+    """
+    if known_at is not None or not _is_shipped(settings):
+        return None
+    days, labels = (survey(settings, table) for table in (USER_DAYS, USER_LABELS))
+    for found in (days, labels):
+        if found.manifest is None or found.size(fresh=True) > max(_FRESH, found.size() // 4):
+            return None
+        if any(_DATE.fullmatch(name.split("/", 1)[0]) is None for name in found.fresh):
+            return None
+    derived = Derived(settings, as_of, days, labels)
+    return derived if derived.end_day is None or _is_midnight(as_of, settings.timezone) else None
+
+
+def _is_midnight(as_of: datetime | None, timezone: str) -> bool:
+    """Whether a time is the first instant of a day."""
+    if as_of is None:
+        return False
+    local = as_of.astimezone(ZoneInfo(timezone))
+    before = (as_of - timedelta(microseconds=1)).astimezone(ZoneInfo(timezone))
+    return before.date() < local.date()
+
+
+def _is_shipped(settings: Settings) -> bool:
+    shipped = template_root() / "sql" / "lake"
+    try:
+        return settings.sql / "lake" == shipped or all(
+            (settings.sql / "lake" / f"{name}.sql").read_bytes() == (shipped / f"{name}.sql").read_bytes()
+            for name in _VIEWS
+        )
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """The derived tables, for one question."""
+
+    settings: Settings
+    as_of: datetime | None
+    days: Survey
+    labels: Survey
+
+    @property
+    def is_all_visible(self) -> bool:
+        """Whether `as_of` hides nothing that is in the tables (rows beside them are hidden in the SQL)."""
+        return self.as_of is None or self._last is None or self._last < self.as_of
+
+    @property
+    def end_day(self) -> date | None:
+        """The first day of the workspace's time zone that is hidden; None where none is."""
+        if self.is_all_visible or self.as_of is None:
+            return None
+        return self.as_of.astimezone(ZoneInfo(self.settings.timezone)).date()
+
+    @property
+    def _last(self) -> datetime | None:
+        parts = [*_parts(self.days), *_parts(self.labels)]
+        if not parts:
+            return None
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=max(part.last for part in parts))
+
+    def latest(self) -> str:
+        """SQL of one row: `latest`, the time of the last event or message; needs :attr:`is_all_visible`."""
+        selects = [f"select {literal(self._last)} as latest" if self._last else "select null::timestamptz as latest"]
+        for table, found in ((USER_DAYS, self.days), (USER_LABELS, self.labels)):
+            if found.fresh:
+                files = _files(self.settings, table, found.fresh)
+                selects.append(f"select max(event_time) as latest from {files} where visible(event_time)")
+        return f"select max(latest) as latest from ({' union all '.join(selects)})"
+
+    def sent(self, event: str, label: str) -> str:
+        """SQL of `user_id`, `begun_at`: when each person was first sent (or held out of) a message with a label.
+
+        Args:
+            event: The message event's name.
+            label: The label.
+        """
+        root = folder(self.settings, USER_LABELS)
+        sources = [f"read_parquet({literal(str(root / part.name))})" for part in _parts(self.labels)]
+        if self.labels.fresh:
+            sources.append(f"({self._fresh(USER_LABELS, self.labels)})")
+        selects = [
+            f"select user_id, first_at from {source} where event_name = {literal(event)} and label = {literal(label)}"
+            for source in sources
+        ]
+        rows = (
+            " union all ".join(selects) or "select null::varchar as user_id, null::timestamptz as first_at where false"
+        )
+        hidden = "" if self.is_all_visible else f" having min(first_at) < {literal(self.as_of)}"
+        return f"select user_id, min(first_at) as begun_at from ({rows}) group by user_id{hidden}"
+
+    def masks(self, event: str | None, words: Callable[[int], Sequence[str]], *, with_begun: bool) -> str:
+        """SQL of `user_id`, `begun_at`, `m0`, `m1`, …: one row a person who ever did an event.
+
+        Args:
+            event: SQL of the event's name; None for any activity.
+            words: For a year, SQL of each word over that year's `w0` … `w5`; the same number for every year.
+            with_begun: Whether `begun_at`, their first time ever, is needed; else it is not right, and years whose
+                words are all nothing are not read.
+        """
+        wanted = "row.event_name is null" if event is None else f"row.event_name = {event}"
+        years = {part.year for part in _parts(self.days)} | self._fresh_years()
+        columns = {
+            year: ", ".join(["row.first_at", *(f"{sql} as m{k}" for k, sql in enumerate(words(year)))])
+            for year in sorted(years)
+            if with_begun or any(sql != NOTHING for sql in words(year))
+        }
+        settled, moving = [], []
+        for part in _parts(self.days):
+            if part.year not in columns:
+                continue
+            row = f"read_parquet({literal(str(folder(self.settings, USER_DAYS) / part.name))}) as row where {wanted}"
+            known = f"select row.user_id, {columns[part.year]} from {row}"
+            found = (
+                f"select {_PERSON} as user_id, {columns[part.year]} from {row.replace(' where', f' {_MET} where', 1)}"
+            )
+            if part.is_base:
+                settled.append(known + " and row.user_id is not null" * bool(part.anonymous))
+                moving += [f"{found} and row.user_id is null"] * bool(part.anonymous)
+            else:
+                moving.append(found if part.anonymous else known)
+        ctes = []
+        if self.days.fresh:
+            ctes.append(f"fresh as materialized ({self._fresh(USER_DAYS, self.days)})")
+            for year, chosen in columns.items():
+                row = f"fresh as row {_MET} where row.year = {year} and {wanted}"
+                moving.append(f"select {_PERSON} as user_id, {chosen} from {row}")
+        names = [f"m{k}" for k in range(len(words(1970)))]
+        merged = ", ".join(["user_id", "min(first_at) as first_at", *(f"bit_or({name}) as {name}" for name in names)])
+        if len(settled) == 1 and not moving:
+            ctes.append(f"people as ({settled[0]})")
+        elif len(settled) == 1:
+            # Everyone has one row in the base, so only those with rows elsewhere are added up.
+            ctes += [
+                f"moving as materialized ({' union all '.join(moving)})",
+                f"settled as ({settled[0]})",
+                "met as (select * from moving union all select * from settled semi join moving using (user_id))",
+                "people as (select * from settled anti join moving using (user_id) "
+                f"union all select {merged} from met group by user_id)",
+            ]
+        else:
+            nobody = ", ".join(["null::varchar as user_id", "null::timestamptz as first_at"])
+            nobody = f"select {nobody}, {', '.join(f'{NOTHING} as {name}' for name in names)} where false"
+            rows = " union all ".join([*settled, *moving]) or nobody
+            ctes.append(f"people as (select {merged} from ({rows}) group by user_id)")
+        return f"with {', '.join(ctes)} select user_id, first_at as begun_at, {', '.join(names)} from people"
+
+    def _fresh(self, table: Table, found: Survey) -> str:
+        """SQL of a table's rows, with `year`, of the files that are not folded in."""
+        seen = "where visible(event_time) and known(received_at)"
+        files = f"(select * from {_files(self.settings, table, found.fresh)} {seen})"
+        return table.aggregate(files, self.settings.timezone)
+
+    def _fresh_years(self) -> set[int]:
+        """Years that fresh files may have rows of, by their folders' UTC dates; a zone is less than a day away."""
+        years = set()
+        for name in self.days.fresh:
+            day = date.fromisoformat(name.split("/", 1)[0].removeprefix("date="))
+            years |= {(day + timedelta(days=days)).year for days in (-1, 0, 1)}
+        return years
+
+
+def _parts(found: Survey) -> tuple[Part, ...]:
+    return found.manifest.parts if found.manifest else ()
+
+
+def _files(settings: Settings, table: Table, names: Iterable[str]) -> str:
+    listed = ", ".join(literal(str(settings.lake / table.dataset / name)) for name in names)
+    return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
