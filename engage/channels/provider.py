@@ -15,7 +15,7 @@ import httpx
 
 from engage.channels.message import Message, Outcome, Receipt
 
-__all__ = ["Authorising", "Deliverer", "HttpProvider", "Provider", "parse_retry_after"]
+__all__ = ["Authorising", "Certified", "Deliverer", "HttpProvider", "Provider", "parse_retry_after"]
 
 
 class Provider(Protocol):
@@ -96,6 +96,35 @@ class Authorising(Protocol):
 
     def bear(self, request: httpx.Request) -> None:
         """Put the token into a request that is about to leave."""
+        ...
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """A provider whose callbacks are signed with a certificate that has to be fetched first (SES, by way of SNS)."""
+
+    def certificate(self, callback: httpx.Request) -> httpx.Request | None:
+        """The request that fetches the certificate a callback is signed with, or None while it is known.
+
+        Raises:
+            ChannelError: The callback is not worth it: it names a host that is not the provider's, or is too old.
+        """
+        ...
+
+    def certified(self, request: httpx.Request, response: httpx.Response) -> None:
+        """Take the certificate.
+
+        Raises:
+            ChannelError: There is none, or it is not valid now.
+        """
+        ...
+
+    def confirmation(self, callback: httpx.Request) -> httpx.Request | None:
+        """The request that accepts being called, where a verified callback asks for that.
+
+        Raises:
+            ChannelError: The callback's signature is wrong.
+        """
         ...
 
 

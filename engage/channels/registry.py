@@ -62,6 +62,7 @@ class Configured:
 
 
 _MAIL = {"from": "engage@localhost"}
+_AWS = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY", "session_token": "AWS_SESSION_TOKEN"}
 
 PROVIDERS: tuple[Setup, ...] = (
     Setup("outbox", tuple(Channel), "engage.channels.outbox:Outbox", _MAIL),
@@ -98,6 +99,14 @@ PROVIDERS: tuple[Setup, ...] = (
         frozenset({"signing_key"}),
     ),
     Setup(
+        "ses",
+        (Channel.EMAIL,),
+        "engage.channels.email.ses:Ses",
+        {**_MAIL, "region": ..., "configuration_set": "", "topic": "", "base_url": ""},
+        _AWS,
+        frozenset({"session_token"}),
+    ),
+    Setup(
         "twilio",
         (Channel.SMS,),
         "engage.channels.sms.twilio:Twilio",
@@ -111,6 +120,14 @@ PROVIDERS: tuple[Setup, ...] = (
         {"from": ..., "base_url": "https://rest.nexmo.com", "callback_url": ""},
         {"api_key": "VONAGE_API_KEY", "api_secret": "VONAGE_API_SECRET", "signature_secret": "VONAGE_SIGNATURE_SECRET"},
         frozenset({"signature_secret"}),
+    ),
+    Setup(
+        "sns",
+        (Channel.SMS,),
+        "engage.channels.sms.sns:Sns",
+        {"region": ..., "from": "", "kind": "Promotional", "base_url": ""},
+        _AWS,
+        frozenset({"session_token"}),
     ),
     Setup(
         "webhook",
