@@ -356,7 +356,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, channel: str, options: dict[st
 
 
 def test_every_provider_can_be_built_from_its_defaults(tmp_path: Path) -> None:
-    needed = {"subject": "mailto:push@example.com"}
+    needed = {"subject": "mailto:push@example.com", "region": "eu-central-1"}
     vapid = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"  # RFC 8291, appendix A
     account = '{"client_email": "a@p.example", "private_key": "read when it is used", "project_id": "p"}'
     secrets = {"VAPID_PRIVATE_KEY": vapid, "FCM_SERVICE_ACCOUNT": account, "APNS_PRIVATE_KEY": vapid}
