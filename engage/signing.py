@@ -8,7 +8,9 @@ Source: https://itsdangerous.palletsprojects.com (HMAC-SHA256 with a key derived
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +40,7 @@ class Signer:
 
     def __init__(self, purpose: str) -> None:
         try:
-            from itsdangerous import URLSafeSerializer
+            from itsdangerous import Signer as Plain
         except ImportError as error:
             raise ConfigurationError("signing needs itsdangerous", hint="pip install 'engage[server]'") from error
         key = secret("ENGAGE_SECRET_KEY", needed_for="signed tokens")
@@ -47,13 +49,13 @@ class Signer:
             raise ConfigurationError(
                 f"ENGAGE_SECRET_KEY is shorter than {_SHORTEST} bytes", hint="export one from `openssl rand -hex 32`"
             )
-        self._serializer = URLSafeSerializer(
-            [*former, key], salt=f"engage.{purpose}", signer_kwargs={"digest_method": hashlib.sha256}
-        )
+        # Not its serializer, which tries to pack each text: a mail has a text a link, and took 190 instead of 110 µs.
+        self._signer = Plain([*former, key], salt=f"engage.{purpose}", digest_method=hashlib.sha256)
 
     def sign(self, value: Any) -> str:
         """A text for URLs and headers that holds a JSON value and its signature."""
-        return str(self._serializer.dumps(value))
+        text = json.dumps(value, separators=(",", ":"))
+        return self._signer.sign(base64.urlsafe_b64encode(text.encode()).rstrip(b"=")).decode()
 
     def read(self, text: str) -> Any:
         """The value of a signed text.
@@ -66,8 +68,9 @@ class Signer:
         if len(text) > _LONGEST:
             raise UntrustedError("the signed text is too long")
         try:
-            return self._serializer.loads(text)
-        except (BadData, UnicodeError, RecursionError):
+            data = self._signer.unsign(text)
+            return json.loads(base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4)))
+        except (BadData, ValueError, RecursionError):
             raise UntrustedError("the signature is not ours") from None
 
 

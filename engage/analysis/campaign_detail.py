@@ -30,7 +30,7 @@ class CampaignDetail:
             `conversion_high` (Wilson), and against the control group, or the first variant where there is none:
             `difference`, `difference_low`, `difference_high`, `p_value`.
         funnel: `stage` (sent, delivered, viewed, clicked, converted), `count`, `of_sent`.
-        links: `url`, `clicks`, `people`, `last_clicked_at`.
+        links: `url`, `clicks`, `by_machines`, `people`, `last_clicked_at`.
         failures: `event_name`, `reason`, `channel`, `messages`, `people`.
         devices: `platform` (`not told` where unknown), `people`, `sent`, `viewed`, `clicked` (messages).
     """

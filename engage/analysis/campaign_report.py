@@ -71,7 +71,8 @@ def campaign_report(
         one), `channel`, `status`, `delivery_type`, `labels` (as sent; as defined where nothing was), `segment`,
         `first_sent_at`, `last_sent_at`, `audience` (people its runs were planned for; those told of, where there was no
         run), `left_out`, `held_out`, `users_sent` (people), `sent`, `delivered`, `viewed`, `clicked`, `failed`,
-        `in_doubt`, `unsubscribed` (messages), `converted` (people who reached the goal within its window), `revenue`,
+        `in_doubt`, `unsubscribed` (messages), `viewed_by_people` and `clicked_by_people` (without those only machines
+        looked at: proxies, link scanners), `converted` (people who reached the goal within its window), `revenue`,
         `cost` (null where no price is known), rates of those, and `lift`, `lift_low`, `lift_high`, `lift_p_value`:
         conversion rate of those sent less that of those held out, with a 95 % interval; null without a control group.
     """
@@ -106,6 +107,8 @@ _COUNTS = (
     "delivered",
     "viewed",
     "clicked",
+    "viewed_by_people",
+    "clicked_by_people",
     "converted",
     "failed",
     "in_doubt",
@@ -144,6 +147,8 @@ def _row(row: Mapping[str, object], fact: CampaignFacts | None) -> dict[str, obj
     given = dict(row)
     channels = given["channels"] or []
     found = {name: given.get(name) for name in _SCHEMA}
+    for name in ("viewed", "clicked"):  # a workspace's own file may do without
+        given.setdefault(f"{name}_by_people", given.get(name))
     found |= {name: given.get(name) or 0 for name in _COUNTS}
     found["campaign"] = given["campaign_name"] or (fact.name if fact else given["campaign_id"])
     found["channel"] = ", ".join(channels) if isinstance(channels, list) and channels else fact and fact.channel

@@ -17,6 +17,7 @@ from engage.campaigns.connected import Connected, read_connected
 from engage.campaigns.labels import require_labels
 from engage.campaigns.limits import Cap, QuietHours, read_caps, read_quiet_hours
 from engage.campaigns.schedule import Schedule, instant, read_schedule
+from engage.campaigns.tracking import Tracking, read_tracking
 from engage.content.localised import LOCALISED
 from engage.errors import ConfigurationError, ContentError, EngageError, PlanError, UnknownCampaignError
 from engage.lake.storage import write_atomically
@@ -67,6 +68,7 @@ _KEYS = {
     "localise": dict,
     "connected": dict,
     "winner": dict,
+    "tracking": (dict, bool),
     "launched_at": object,
     "approved": int,
 }
@@ -149,6 +151,7 @@ class Campaign:
         context_sql: A select of `user_id` and what templates call ``data``, one row a user.
         connected: Content fetched over HTTP while planning, which templates call ``connected.<name>``.
         winner: How the best variant is chosen after a sample; None sends all by weight.
+        tracking: What its mail reports back.
         launched_at: Since when its schedule counts; None before it was launched.
         approved: The largest run that was approved when it was launched.
         journey_id: The journey whose message it is, if it is one's.
@@ -181,6 +184,7 @@ class Campaign:
     context_sql: str | None = None
     connected: tuple[Connected, ...] = ()
     winner: Winner | None = None
+    tracking: Tracking = field(default_factory=Tracking)
     launched_at: datetime | None = None
     approved: int = 0
     journey_id: str | None = None
@@ -276,6 +280,7 @@ def campaign_from(settings: Settings, name: str, values: Mapping[str, Any], fold
         context_sql=values.get("context_sql") or _file(folder / "context.sql"),
         connected=read_connected(values.get("connected", {}), where),
         winner=_winner(values.get("winner"), where),
+        tracking=read_tracking(settings, values.get("tracking"), campaign=name, channel=channel, where=where),
         approved=int(values.get("approved", 0)),
         start=times["start"],
         end=times["end"],

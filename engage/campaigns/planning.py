@@ -18,6 +18,7 @@ from engage.campaigns.connected import Fetcher
 from engage.campaigns.definition import Campaign
 from engage.campaigns.schedule import Occurrence
 from engage.campaigns.statement import statement
+from engage.campaigns.tracking import public_url
 from engage.campaigns.winner import best_variant
 from engage.content.localised import make_renderer
 from engage.errors import ContentError, PlanError
@@ -102,6 +103,9 @@ def plan(
     options: dict[str, Any] = {"until": due.until.isoformat()} if due.until else {}
     if campaign.transactional:
         options["transactional"] = True
+    tracking = campaign.tracking.options(settings)
+    if tracking["url"] or tracking["utm"]:
+        options["tracking"] = tracking
     share = (0.0, 1.0)
     if campaign.winner and due.part:
         cut = campaign.winner.sample_percent / 100
@@ -189,13 +193,14 @@ def sample_messages(planned: Plan, count: int = 10) -> list[dict[str, Any]]:
     compiled = renderers(planned.run.channel, {name: dict(fields) for name, fields in planned.run.content.items()})
     with pq.ParquetFile(planned.path) as file:
         rows = next(file.iter_batches(max(count, 1)), None)
+    links = _preview_links(planned.run.options.get("tracking", {}).get("url", ""))
     shown: list[dict[str, Any]] = []
     for row in rows.to_pylist() if rows is not None else []:
         if row["planned"] != "send" or len(shown) == count:
             break
         base = {"user_id": row["user_id"], "address": row["address"], "variant": row["variant"]}
         try:
-            context = json.loads(row["context"]) | {"message_id": row["message_id"]}
+            context = json.loads(row["context"]) | {"message_id": row["message_id"]} | links
             shown.append(base | compiled[row["variant"] or ""].render(context))
         except ContentError as error:
             shown.append(base | {"error": str(error)})
@@ -225,7 +230,8 @@ def preview_for(
     if profile.is_empty():
         raise PlanError(f"nothing is known of user {user_id!r}", where=campaign.campaign_id, hint="see profiles")
     properties, email, phone = profile.row(0)
-    context: dict[str, Any] = {"user_id": user_id, "profile": json.loads(properties or "{}")}
+    context: dict[str, Any] = {"user_id": user_id, "profile": json.loads(properties or "{}"), "message_id": "preview"}
+    context |= _preview_links(public_url(engine.settings))
     if campaign.context_sql:
         body = campaign.context_sql.rstrip().rstrip(";")
         query = f"select to_json(detail)::varchar as data from (\n{body}\n) as detail where user_id::varchar = $user"
@@ -239,7 +245,12 @@ def preview_for(
     shown: list[dict[str, Any]] = []
     for variant, renderer in renderers(campaign.channel, {v.name: dict(v.content) for v in campaign.variants}).items():
         try:
-            shown.append(base | {"variant": variant} | renderer.render({**context, "message_id": "preview"}))
+            shown.append(base | {"variant": variant} | renderer.render(context))
         except ContentError as error:
             shown.append(base | {"variant": variant, "error": str(error)})
     return shown
+
+
+def _preview_links(url: str) -> dict[str, str]:
+    """Addresses that look like those of a sent message, and do nothing."""
+    return {"unsubscribe_url": f"{url}/u/preview", "preferences_url": f"{url}/p/preview"} if url else {}

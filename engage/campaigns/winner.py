@@ -25,7 +25,10 @@ left join answered on answered.message_id = sent.message_id
 group by sent.variant
 order by count(answered.message_id) / count(*) desc, count(*) desc, sent.variant
 """
-_TOLD = "select distinct message_id from notifications where run_id = $run and event_name = $event"
+_TOLD = (
+    "select distinct message_id from notifications where run_id = $run and event_name = $event "
+    "and properties->>'$.machine' is null"
+)
 _CONVERTED = """select distinct sent.message_id from sent
     join user_events as goal on goal.user_id = sent.user_id and goal.event_name = $event
     and goal.event_time >= sent.sent_at and goal.event_time < sent.sent_at + $seconds * interval 1 second"""

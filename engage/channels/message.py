@@ -80,7 +80,8 @@ class Receipt:
         address: The address concerned, where no id is known.
         reason: Why, when it failed or unsubscribed (``hard_bounce``, ``complaint``, ``stop``, …).
         suppress: The address is not to be used again.
-        properties: What else is worth keeping: ``url``, ``user_agent``, ``machine_open``, ``raw_event``.
+        properties: What else is worth keeping: ``url``, ``user_agent``, ``machine`` (which machine looked, no person),
+            ``raw_event``.
     """
 
     event_name: str

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from engage.channels.message import Message
 from engage.lake.runs import Run
 
-__all__ = ["MakeRenderer", "Recipients", "Rendering", "Slice"]
+__all__ = ["MakeRenderer", "Recipients", "Rendering", "Slice", "Through"]
 
 _decode = json.JSONDecoder().raw_decode  # what planning wrote has no space around it
 
@@ -36,6 +36,9 @@ class Rendering(Protocol):
 
 MakeRenderer = Callable[[str, Mapping[str, Any]], Rendering]
 """Compiles the content of one variant: ``(channel, content) -> Rendering``."""
+
+Through = Callable[[str, Rendering], Rendering]
+"""What a variant's messages are put through: ``(variant, rendering) -> Rendering``."""
 
 
 class Recipients:
@@ -140,6 +143,8 @@ class Slice:
         """
         n = seq - self.lo
         context = _decode(self.contexts[n] or "{}")[0]
+        context["message_id"] = self.message_ids[n]
+        context["user_id"] = self.user_ids[n]
         return Message(
             message_id=self.message_ids[n],
             user_id=self.user_ids[n],

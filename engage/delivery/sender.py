@@ -20,7 +20,7 @@ from engage.delivery.meter import Meter
 from engage.delivery.pacing import Gate, Limits
 from engage.delivery.prepare import Preparer
 from engage.delivery.receipts import land_held_out
-from engage.delivery.recipients import MakeRenderer, Recipients
+from engage.delivery.recipients import MakeRenderer, Recipients, Through
 from engage.delivery.settle import Judge
 from engage.delivery.summary import Report, Summary
 from engage.delivery.window import Suppressed, Window
@@ -40,6 +40,7 @@ def deliver(
     ledger: Ledger,
     provider: Provider,
     make_renderer: MakeRenderer,
+    through: Through | None = None,
     now: datetime | None = None,
     limits: Limits | None = None,
     suppressed: Suppressed | None = None,
@@ -59,6 +60,7 @@ def deliver(
         ledger: Knows what is in flight.
         provider: Who sends.
         make_renderer: Compiles the content of a variant.
+        through: What each variant's messages are put through once they are rendered: links of the run's own.
         now: The clock of the messages; the present, unless the provider may send as of the past.
         limits: How hard to press the provider.
         suppressed: Asked for each batch just before it is sent.
@@ -118,7 +120,11 @@ def deliver(
                 provider=provider,
                 preparer=Preparer(
                     provider,
-                    {name: make_renderer(run.channel, content) for name, content in run.content.items()},
+                    {
+                        name: through(name, made) if through else made
+                        for name, content in run.content.items()
+                        for made in (make_renderer(run.channel, content),)
+                    },
                     clock,
                 ),
                 gate=gate,

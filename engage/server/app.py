@@ -13,6 +13,7 @@ from engage.server.cors import OpenToPages
 from engage.server.devices import Devices
 from engage.server.folding import Folding
 from engage.server.journal import Journal
+from engage.server.links import link_routes
 from engage.server.messages import Messages
 from engage.server.probes import probe_routes
 from engage.server.sdk_files import sdk_routes
@@ -53,6 +54,7 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
         *collector.routes(),
         *messages.routes(),
         *Devices(workspace, journal, users).routes(),
+        *link_routes(workspace, journal, folding),
         *sdk_routes(),
         *probe_routes(workspace, journal, folding),
     ]

@@ -37,6 +37,7 @@ class Folding:
 
     def __init__(self, journal: Journal, lake: Lake, dead_letters: Path, *, every: float) -> None:
         self._journal, self._lake, self._dead_letters, self._every = journal, lake, dead_letters, every
+        self._turn = asyncio.Lock()
         self.well = True
         """Whether the last landing went well."""
 
@@ -50,18 +51,20 @@ class Folding:
         finally:
             stop.set()
             await task
-            await self._once()
+            await self.now()
             self._journal.close()
 
     async def _for_ever(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._once()
+            await self.now()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._every)
 
-    async def _once(self) -> None:
+    async def now(self) -> None:
+        """Land what has been accepted so far, so that a question asked next sees it."""
         try:
-            await asyncio.to_thread(fold, self._journal, self._lake, self._dead_letters)
+            async with self._turn:
+                await asyncio.to_thread(fold, self._journal, self._lake, self._dead_letters)
             self.well = True
         except (EngageError, OSError) as error:  # the journal keeps everything; the next turn tries again
             self.well = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from typing import Any
@@ -11,10 +12,11 @@ from starlette.responses import JSONResponse
 
 from engage.server.journal import Backlogged, Journal
 
-__all__ = ["Answer", "append", "read_json"]
+__all__ = ["Answer", "append", "read_body", "read_json"]
 
 _WIRE = 1 << 20  # bytes of a body as sent
 _BODY = 4 << 20  # bytes of a body unpacked
+_SECONDS = 30.0  # a body that takes longer comes from someone who only wants to hold the connection
 
 
 class Answer(Exception):
@@ -30,21 +32,38 @@ class Answer(Exception):
         self.response = JSONResponse({"success": False, "error": error}, status, headers=headers)
 
 
+async def read_body(request: Request, limit: int, *, seconds: float = _SECONDS) -> bytes:
+    """The body, whole.
+
+    Args:
+        request: Whose.
+        limit: The most bytes it may have.
+        seconds: How long it may take.
+
+    Raises:
+        Answer: It is larger (413), takes longer (408), or was cut off (400).
+    """
+    data = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > limit:
+                    raise Answer(413, f"the body is larger than {limit} bytes")
+    except TimeoutError:
+        raise Answer(408, f"the body took longer than {seconds:.0f} seconds", Connection="close") from None
+    except ClientDisconnect:
+        raise Answer(400, "the body is not whole") from None
+    return bytes(data)
+
+
 async def read_json(request: Request) -> dict[str, Any]:
     """The body as a JSON object; it may be packed with gzip.
 
     Raises:
         Answer: It is none, or larger than 1 MiB as sent or 4 MiB unpacked.
     """
-    wire = bytearray()
-    try:
-        async for chunk in request.stream():
-            wire += chunk
-            if len(wire) > _WIRE:
-                raise Answer(413, f"the body is larger than {_WIRE} bytes")
-    except ClientDisconnect:
-        raise Answer(400, "the body is not whole") from None
-    data = bytes(wire)
+    data = await read_body(request, _WIRE)
     if request.headers.get("content-encoding", "").lower() == "gzip":
         unpacker = zlib.decompressobj(wbits=31)
         try:

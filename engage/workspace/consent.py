@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 
+from engage.campaigns.preferences import Preferences, read_preferences
 from engage.campaigns.suppression import read_addresses, suppression_events
 from engage.lake.records import event_rows
+from engage.lake.runs import recipients_path
 from engage.workspace.base import Base, Time
 
 __all__ = ["ConsentFace"]
@@ -34,6 +37,24 @@ class ConsentFace(Base):
             {"channel": channel},
             as_of=self.moment(as_of),
         )
+
+    def preferences(self, user_id: str, *, channel: str = "") -> Preferences:
+        """What a person wants to get, by channel and topic.
+
+        Args:
+            user_id: The person.
+            channel: One that is listed whatever is known of them.
+        """
+        return read_preferences(self.engine, user_id, channel=channel)
+
+    def sent_to(self, run_id: str, message_id: str) -> str:
+        """The address a message went to; empty where the run or the message is not there."""
+        path = recipients_path(self.settings, run_id)
+        if not path.is_file():
+            return ""
+        wanted = [("message_id", "=", message_id)]
+        found = pq.read_table(path, columns=["address"], filters=wanted, partitioning=None)["address"].to_pylist()
+        return str(found[0] or "") if found else ""
 
     def suppress(
         self,

@@ -29,6 +29,7 @@ from engage.errors import ChannelError, ConfigurationError, EngageError, PlanErr
 from engage.lake.runs import Run, list_runs, read_run
 from engage.logs import log
 from engage.workspace.base import Base, Time
+from engage.workspace.links import tracked
 
 __all__ = ["DeliveryFace", "deliver_run", "open_ledger", "run_provider"]
 
@@ -94,6 +95,7 @@ def _send(workspace: Base, run: Run, provider: Provider, now: datetime | None, r
             ledger=ledger,
             provider=provider,
             make_renderer=make_renderer,
+            through=tracked(run),
             now=now,
             limits=_limits(workspace, run.channel),
             suppressed=_suppressed(workspace, run) if now is None else None,

@@ -4,6 +4,7 @@
 select
     coalesce(properties->>'url', properties->>'link', '') as url,
     count(*) as clicks,
+    count(*) filter (where properties->>'$.machine' is not null) as by_machines,
     count(distinct user_id) as people,
     max(event_time) as last_clicked_at,
 from notifications

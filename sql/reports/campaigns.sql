@@ -17,6 +17,7 @@ with messages as (
         delivery_type,
         journey_id,
         labels,
+        properties->>'$.machine' as machine,
     from notifications
     where campaign_id is not null
 ),
@@ -35,6 +36,10 @@ counts as (
         count(distinct message_id) filter (where event_name = 'Notification Delivered') as delivered,
         count(distinct message_id) filter (where event_name = 'Notification Viewed') as viewed,
         count(distinct message_id) filter (where event_name = 'Notification Clicked') as clicked,
+        count(distinct message_id) filter (where event_name = 'Notification Viewed' and machine is null)
+            as viewed_by_people,
+        count(distinct message_id) filter (where event_name = 'Notification Clicked' and machine is null)
+            as clicked_by_people,
         count(distinct message_id) filter (where event_name = 'Notification Failed') as failed,
         count(distinct message_id) filter (where event_name = 'Notification In Doubt') as in_doubt,
         count(distinct message_id) filter (where event_name = 'Channel Unsubscribed') as unsubscribed,

@@ -212,7 +212,9 @@ def _receipt(event: Mapping[str, Any]) -> Receipt | None:
         reason, suppress = ("blocked" if blocked else "hard_bounce"), not blocked
     elif kind == "dropped":
         reason = "suppressed"
-    properties = {key: str(event[key])[:2000] for key in ("url", "useragent", "sg_machine_open") if event.get(key)}
+    properties = {key: str(event[key])[:2000] for key in ("url", "useragent") if event.get(key)}
+    if event.get("sg_machine_open"):  # Apple's Mail Privacy Protection
+        properties["machine"] = "apple"
     return Receipt(
         event_name=name,
         event_id=str(event.get("sg_event_id") or f"{event.get('sg_message_id')}:{kind}:{stamp}"),
