@@ -11,16 +11,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-
 from engage.campaigns.connected import Connected, read_connected
 from engage.campaigns.labels import require_labels
 from engage.campaigns.limits import Cap, QuietHours, read_caps, read_quiet_hours
 from engage.campaigns.schedule import Schedule, instant, read_schedule
 from engage.campaigns.tracking import Tracking, read_tracking
 from engage.content.localised import LOCALISED
-from engage.errors import ConfigurationError, ContentError, EngageError, PlanError, UnknownCampaignError
-from engage.lake.storage import write_atomically
+from engage.errors import ConfigurationError, EngageError, UnknownCampaignError
 from engage.message_fields import CONTENT
 from engage.settings import Settings
 from engage.vocabulary import CampaignStatus, Channel, DeliveryType, Event
@@ -32,10 +29,9 @@ __all__ = [
     "Variant",
     "Winner",
     "campaign_from",
-    "create_campaign",
+    "is_campaign_name",
     "list_campaigns",
     "read_campaign",
-    "set_labels",
 ]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -190,6 +186,11 @@ class Campaign:
     journey_id: str | None = None
 
 
+def is_campaign_name(name: str) -> bool:
+    """Whether a campaign may be called so: lower-case letters, digits, ``-`` and ``_``, at most 64."""
+    return _NAME.fullmatch(name) is not None
+
+
 def list_campaigns(settings: Settings) -> list[str]:
     """The names of all campaigns."""
     return sorted(path.parent.name for path in settings.campaigns.glob("*/campaign.toml"))
@@ -204,7 +205,7 @@ def read_campaign(settings: Settings, name: str) -> Campaign:
         UnknownLabelError: It carries a label that was never made.
     """
     file = settings.campaigns / name / "campaign.toml"
-    if not _NAME.fullmatch(name) or not file.is_file():
+    if not is_campaign_name(name) or not file.is_file():
         names = list_campaigns(settings)
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none yet'}"
@@ -361,50 +362,3 @@ def _localised(values: Mapping[str, Any], channel: str, folder: Path, where: str
     if not texts:
         raise ConfigurationError("has no texts", where=where, hint='write [localise.texts.de] with subject = "…"')
     return {"by": values.get("by", "language"), "texts": texts}
-
-
-def create_campaign(settings: Settings, name: str, values: Mapping[str, Any], files: Mapping[str, str]) -> Campaign:
-    """Make a campaign's folder, whole or not at all.
-
-    Args:
-        settings: The workspace.
-        name: Lower-case letters, digits, ``-`` and ``_``.
-        values: What ``campaign.toml`` is to say.
-        files: Templates by file name.
-
-    Raises:
-        PlanError: The name is taken or not one.
-        ConfigurationError: The values are not a campaign's.
-    """
-    folder = settings.campaigns / name
-    if not _NAME.fullmatch(name):
-        raise PlanError(f"{name!r} is not a campaign's name", hint="use lower-case letters, digits, - and _")
-    if folder.exists():
-        raise PlanError(f"campaign {name!r} is there already", where=str(folder))
-    try:
-        for file, text in files.items():
-            if Path(file).name != file:
-                raise ContentError(f"{file!r} is not a file name", where=str(folder))
-            write_atomically(folder / file, text)
-        write_atomically(folder / "campaign.toml", tomlkit.dumps(values))
-        return read_campaign(settings, name)
-    except (EngageError, ConfigurationError):
-        for path in folder.glob("*"):
-            path.unlink()
-        if folder.exists():
-            folder.rmdir()
-        raise
-
-
-def set_labels(settings: Settings, name: str, labels: tuple[str, ...]) -> Campaign:
-    """Put labels on a campaign; they go with the messages planned from then on.
-
-    Raises:
-        UnknownLabelError: One was never made.
-    """
-    campaign = read_campaign(settings, name)
-    file = campaign.folder / "campaign.toml"
-    document = tomlkit.parse(file.read_text(encoding="utf-8"))
-    document["labels"] = list(require_labels(settings, labels, where=str(file)))
-    write_atomically(file, tomlkit.dumps(document))
-    return read_campaign(settings, name)

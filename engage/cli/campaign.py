@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 import polars as pl
 
-from engage.cli.options import as_of_option, opened
+from engage.campaigns.facts import campaign_facts
+from engage.cli.options import as_of_option, nested_values, opened
 from engage.cli.output import format_option, progress_bar, say, show
 from engage.delivery.summary import Progress
+from engage.vocabulary import Channel
 
 __all__ = ["campaign", "label"]
 
@@ -59,6 +62,105 @@ def list_campaigns(context: click.Context, format_: str) -> None:
         for c in opened(context).campaigns()
     ]
     show(pl.DataFrame(rows, schema_overrides={"labels": pl.List(pl.String)}), format_)
+
+
+_set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help='A key of campaign.toml, e.g. content.subject="Hi".'
+)
+_file_option = click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="A template, e.g. email.html.jinja; it is copied into the campaign's folder.",
+)
+
+
+@campaign.command("show")
+@click.argument("name")
+@format_option
+@click.pass_context
+def show_campaign(context: click.Context, name: str, format_: str) -> None:
+    """What campaign NAME is, and its runs."""
+    space = opened(context)
+    facts = campaign_facts(space.campaign(name).definition)
+    if format_ != "table":
+        show(pl.DataFrame({"setting": list(facts), "value": list(facts.values())}), format_)
+        return
+    wide = max(map(len, facts))
+    for fact, value in facts.items():
+        say(f"{fact:<{wide}}  {value}")
+    for run in space.runs():
+        if run.campaign_id != name:
+            continue
+        counts = ", ".join(f"{outcome.replace('_', ' ')} {n:,}" for outcome, n in run.counts().items())
+        say(f"run {run.run_id} {run.state}: {counts or 'nobody to reach'}")
+
+
+@campaign.command("create")
+@click.argument("name")
+@click.option("--title", help="What people call it.")
+@click.option("--channel", required=True, type=click.Choice([channel.value for channel in Channel]), help="Where its messages go.")
+@click.option("--segment", help="Whom to reach; everyone without it.")
+@click.option("--label", "labels", multiple=True, help="A message label.")
+@_set_option
+@_file_option
+@click.pass_context
+def create(
+    context: click.Context,
+    name: str,
+    title: str | None,
+    channel: str,
+    segment: str | None,
+    labels: tuple[str, ...],
+    settings: tuple[str, ...],
+    files: tuple[str, ...],
+) -> None:
+    """Make campaign NAME, a draft."""
+    values: dict[str, Any] = {"title": title or name, "channel": channel, "labels": list(labels)}
+    values |= {"segment": segment} if segment else {}
+    values = _joined(values, nested_values(settings))
+    if not any(key in values for key in ("segment", "sql", "everyone")):
+        values["everyone"] = True
+    texts = {Path(file).name: Path(file).read_text(encoding="utf-8") for file in files}
+    made = opened(context).create_campaign(name, values, texts).definition
+    say(f"made {made.folder}: a draft; `engage campaign preview {name}` tells whom it would reach")
+
+
+@campaign.command("edit")
+@click.argument("name")
+@_set_option
+@click.option("--unset", multiple=True, metavar="KEY", help="A key to take out.")
+@_file_option
+@click.pass_context
+def edit(
+    context: click.Context, name: str, settings: tuple[str, ...], unset: tuple[str, ...], files: tuple[str, ...]
+) -> None:
+    """Change campaign NAME from its next run on; what was planned is sent as planned."""
+    values = nested_values(settings)
+    for key in unset:
+        values = _joined(values, nested_values((key,), gone=True))
+    texts = {Path(file).name: Path(file).read_text(encoding="utf-8") for file in files}
+    opened(context).edit_campaign(name, values, texts)
+    say(f"changed {name}: {', '.join((*values, *texts)) or 'nothing'}")
+
+
+@campaign.command("copy")
+@click.argument("name")
+@click.argument("new")
+@click.pass_context
+def copy(context: click.Context, name: str, new: str) -> None:
+    """Make a draft NEW like campaign NAME, with its templates."""
+    say(f"made {opened(context).copy_campaign(name, new).definition.folder}: a draft")
+
+
+def _joined(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {
+        key: _joined(values[key], value)
+        for key, value in more.items()
+        if isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
+    }
+    return {**values, **more, **inner}
 
 
 @campaign.command("label")

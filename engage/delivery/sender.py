@@ -198,7 +198,13 @@ def _stopping(stop: threading.Event | None) -> Iterator[threading.Event]:
 def summarise(run: Run, ledger: Ledger) -> Summary:
     """What became of everyone in a run's audience so far; the parts add up to it."""
     record = ledger.run(run.run_id)
-    common = {"run_id": run.run_id, "held_out": run.counts.held_out, "excluded": dict(run.counts.excluded)}
+    common = {
+        "run_id": run.run_id,
+        "held_out": run.counts.held_out,
+        "excluded": dict(run.counts.excluded),
+        "campaign_id": run.campaign_id,
+        "retry_of": str(run.options.get("retry_of", "")),
+    }
     if record is None:
         return Summary(state="planned", pending=run.counts.send, **common)  # type: ignore[arg-type]
     counts = ledger.counts(record.key)

@@ -72,6 +72,8 @@ class Summary:
         pending: Messages still to be sent.
         next_at: When the earliest of those is due, if that is known and not now.
         error: What stopped the run.
+        campaign_id: The campaign or journey it belongs to.
+        retry_of: The run whose failures it tries again; empty for a run of its own.
     """
 
     run_id: str
@@ -84,6 +86,8 @@ class Summary:
     pending: int = 0
     next_at: datetime | None = None
     error: str = ""
+    campaign_id: str = ""
+    retry_of: str = ""
 
     @property
     def audience(self) -> int:

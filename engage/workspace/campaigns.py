@@ -11,14 +11,8 @@ import polars as pl
 
 from engage.analysis.campaign_detail import CampaignDetail, campaign_detail
 from engage.analysis.campaign_report import CampaignFacts, campaign_report
-from engage.campaigns.definition import (
-    Campaign,
-    campaign_from,
-    create_campaign,
-    list_campaigns,
-    read_campaign,
-    set_labels,
-)
+from engage.campaigns.definition import Campaign, campaign_from, list_campaigns, read_campaign
+from engage.campaigns.editing import copy_campaign, create_campaign, edit_campaign, set_labels
 from engage.campaigns.estimate import read_prices
 from engage.campaigns.labels import Label, create_label, list_labels
 from engage.delivery.summary import Summary
@@ -64,8 +58,18 @@ class CampaignFace(DeliveryFace):
     def create_campaign(
         self, name: str, values: Mapping[str, Any], files: Mapping[str, str] | None = None
     ) -> OpenCampaign:
-        """Make a campaign's folder; see :func:`engage.campaigns.definition.create_campaign`."""
+        """Make a campaign's folder; see :func:`engage.campaigns.editing.create_campaign`."""
         return OpenCampaign(self, create_campaign(self.settings, name, values, files or {}))
+
+    def edit_campaign(
+        self, name: str, values: Mapping[str, Any], files: Mapping[str, str | None] | None = None
+    ) -> OpenCampaign:
+        """Change a campaign from the next run on; see :func:`engage.campaigns.editing.edit_campaign`."""
+        return OpenCampaign(self, edit_campaign(self.settings, name, values, files))
+
+    def copy_campaign(self, name: str, new: str) -> OpenCampaign:
+        """Make a draft like a campaign; see :func:`engage.campaigns.editing.copy_campaign`."""
+        return OpenCampaign(self, copy_campaign(self.settings, name, new))
 
     def draft_campaign(self, name: str, values: Mapping[str, Any]) -> OpenCampaign:
         """A campaign that is not kept: to preview it while it is written.
@@ -129,7 +133,7 @@ class CampaignFace(DeliveryFace):
 
 
 def _facts(campaign: Campaign, runs: Sequence[Summary]) -> CampaignFacts:
-    own = [run for run in runs if run.run_id.rpartition("-")[0] == campaign.campaign_id]
+    own = [run for run in runs if run.campaign_id == campaign.campaign_id and not run.retry_of]
     known: Callable[[str], bool] = {status.value for status in CampaignStatus}.__contains__
     return CampaignFacts(
         campaign_id=campaign.campaign_id,
@@ -150,8 +154,7 @@ def _facts(campaign: Campaign, runs: Sequence[Summary]) -> CampaignFacts:
 def _journey_facts(settings: Settings, name: str, runs: Sequence[Summary]) -> CampaignFacts:
     journey = read_journey(settings, name)
     channels = {node.does.channel for node in journey.messages.values() if isinstance(node.does, Message)}
-    begins = tuple(f"{name}-{node}-" for node in journey.messages)
-    own = [run for run in runs if run.run_id.startswith(begins)]
+    own = [run for run in runs if run.campaign_id == name and not run.retry_of]
     return CampaignFacts(
         campaign_id=name,
         name=journey.title,

@@ -183,7 +183,8 @@ class OpenCampaign:
         """
         name, settings = self.definition.campaign_id, self.workspace.settings
         clock = self.workspace.moment(now) or datetime.now(UTC)
-        if approval_above(settings, real=not self._provider().past) is not None and self.definition.launched_at is None:
+        first = self.definition.launched_at is None or not self.definition.approved
+        if first and approval_above(settings, real=not self._provider().past) is not None:
             size: int | None = self._approved(approve, None, now, None).run.counts.send
         else:
             size = None

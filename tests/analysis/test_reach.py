@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import engage
-from engage.campaigns.definition import create_campaign, read_campaign
+from engage.campaigns.definition import read_campaign
+from engage.campaigns.editing import create_campaign
 from engage.campaigns.planning import plan
 from engage.errors import ConfigurationError, QueryError, UnknownSegmentError
 from engage.lake.schema import DATASETS

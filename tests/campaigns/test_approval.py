@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import engage
-from engage.campaigns.definition import create_campaign
+from engage.campaigns.editing import create_campaign
 from engage.errors import PlanError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ import pytest
 
 import engage
 from engage.campaigns.connected import Connected, Fetcher, read_connected
-from engage.campaigns.definition import create_campaign
+from engage.campaigns.editing import create_campaign
 from engage.errors import ConfigurationError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import engage
-from engage.campaigns.definition import create_campaign
+from engage.campaigns.editing import create_campaign
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

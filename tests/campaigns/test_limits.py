@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import engage
-from engage.campaigns.definition import create_campaign, read_campaign
+from engage.campaigns.definition import read_campaign
+from engage.campaigns.editing import create_campaign
 from engage.campaigns.planning import Plan, bucket, plan
 from engage.errors import ConfigurationError
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
-from engage.campaigns.definition import create_campaign, list_campaigns, read_campaign, set_labels
+from engage.campaigns.definition import list_campaigns, read_campaign
+from engage.campaigns.editing import create_campaign, set_labels
 from engage.campaigns.labels import create_label, list_labels
 from engage.campaigns.planning import bucket, plan, sample_messages
 from engage.errors import (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
-from engage.campaigns.definition import create_campaign
+from engage.campaigns.editing import create_campaign
 from engage.campaigns.schedule import occurrences_due, read_schedule
 from engage.errors import ConfigurationError, PlanError
 

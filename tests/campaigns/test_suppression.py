@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import engage
-from engage.campaigns.definition import create_campaign, read_campaign
+from engage.campaigns.definition import read_campaign
+from engage.campaigns.editing import create_campaign
 from engage.campaigns.planning import plan
 from engage.errors import ImportFileError, PlanError
 
