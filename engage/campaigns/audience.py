@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from engage.analysis.events import Binder, select_events
-from engage.campaigns.definition import Campaign
+from engage.campaigns.campaign import Campaign
 from engage.campaigns.schedule import Occurrence
 from engage.errors import PlanError
 from engage.query.check import require_reproducible

@@ -11,7 +11,8 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from engage.campaigns.definition import Campaign, campaign_from, is_campaign_name, read_campaign
+from engage.campaigns.campaign import Campaign
+from engage.campaigns.definition import campaign_from, is_campaign_name, read_campaign
 from engage.campaigns.labels import require_labels
 from engage.content.localised import make_renderer
 from engage.errors import ConfigurationError, ContentError, EngageError, PlanError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from engage.campaigns.definition import Campaign
+from engage.campaigns.campaign import Campaign
 from engage.campaigns.schedule import Schedule
 
 __all__ = ["campaign_facts"]

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engage.campaigns.campaign import Campaign
 from engage.campaigns.connected import Fetcher
-from engage.campaigns.definition import Campaign
 from engage.campaigns.schedule import Occurrence
 from engage.campaigns.statement import statement
 from engage.campaigns.tracking import public_url

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from engage.analysis.events import Binder
 from engage.campaigns.audience import bucket_sql, everyone_sql, excluded_sql
-from engage.campaigns.definition import Campaign
+from engage.campaigns.campaign import Campaign
 from engage.campaigns.limits import PERIODS, Cap, global_control, relevant_caps
 from engage.campaigns.schedule import Occurrence
 from engage.errors import ConfigurationError

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import tomlkit
 
-from engage.campaigns.definition import Campaign, read_campaign
+from engage.campaigns.campaign import Campaign
+from engage.campaigns.definition import read_campaign
 from engage.errors import PlanError
 from engage.lake.storage import write_atomically
 from engage.settings import Settings

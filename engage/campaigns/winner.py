@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from engage.campaigns.definition import Campaign
+from engage.campaigns.campaign import Campaign
 from engage.query.engine import Engine
 
 __all__ = ["best_variant"]

@@ -100,7 +100,9 @@ def show_campaign(context: click.Context, name: str, format_: str) -> None:
 @campaign.command("create")
 @click.argument("name")
 @click.option("--title", help="What people call it.")
-@click.option("--channel", required=True, type=click.Choice([channel.value for channel in Channel]), help="Where its messages go.")
+@click.option(
+    "--channel", required=True, type=click.Choice([channel.value for channel in Channel]), help="Where its messages go."
+)
 @click.option("--segment", help="Whom to reach; everyone without it.")
 @click.option("--label", "labels", multiple=True, help="A message label.")
 @_set_option

@@ -12,7 +12,7 @@ from typing import Any
 
 import tomlkit
 
-from engage.campaigns.definition import Goal
+from engage.campaigns.campaign import Goal
 from engage.campaigns.labels import require_labels
 from engage.campaigns.limits import clock_time
 from engage.campaigns.schedule import instant

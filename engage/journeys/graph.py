@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from engage.analysis.events import Selector
-from engage.campaigns.definition import Goal
+from engage.campaigns.campaign import Goal
 
 __all__ = [
     "AGAIN",

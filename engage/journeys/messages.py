@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from engage.campaigns.definition import Campaign, campaign_from
+from engage.campaigns.campaign import Campaign
+from engage.campaigns.definition import campaign_from
 from engage.journeys.graph import EXIT_MET, GOAL_MET, LEFT, Journey, Message, Node
 from engage.journeys.record import Record, State
 from engage.journeys.rounds import updates

@@ -11,7 +11,8 @@ import polars as pl
 
 from engage.analysis.campaign_detail import CampaignDetail, campaign_detail
 from engage.analysis.campaign_report import CampaignFacts, campaign_report
-from engage.campaigns.definition import Campaign, campaign_from, list_campaigns, read_campaign
+from engage.campaigns.campaign import Campaign
+from engage.campaigns.definition import campaign_from, list_campaigns, read_campaign
 from engage.campaigns.editing import copy_campaign, create_campaign, edit_campaign, set_labels
 from engage.campaigns.estimate import read_prices
 from engage.campaigns.labels import Label, create_label, list_labels

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from engage.campaigns.definition import Campaign
+from engage.campaigns.campaign import Campaign
 from engage.campaigns.estimate import Estimate, approval_above, estimate
 from engage.campaigns.planning import Plan, plan, preview_for, sample_messages
 from engage.campaigns.schedule import Occurrence

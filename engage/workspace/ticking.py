@@ -6,7 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from engage.campaigns.definition import Campaign, list_campaigns, read_campaign
+from engage.campaigns.campaign import Campaign
+from engage.campaigns.definition import list_campaigns, read_campaign
 from engage.campaigns.schedule import Occurrence, occurrences_due
 from engage.campaigns.status import is_live, set_status
 from engage.delivery.ledger import Ledger
