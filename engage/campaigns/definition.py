@@ -23,6 +23,7 @@ from engage.vocabulary import CampaignStatus, Channel, DeliveryType, Event
 from engage.windows import parse_window
 
 __all__ = [
+    "KEYS",
     "campaign_from",
     "is_campaign_name",
     "list_campaigns",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_KEYS = {
+KEYS = {
     "title": str,
     "channel": str,
     "segment": str,
@@ -63,6 +64,7 @@ _KEYS = {
     "launched_at": object,
     "approved": int,
 }
+"""The keys of ``campaign.toml`` and their types."""
 
 
 def is_campaign_name(name: str) -> bool:
@@ -111,7 +113,7 @@ def campaign_from(settings: Settings, name: str, values: Mapping[str, Any], fold
         ConfigurationError: A value is not valid; it names the key.
         UnknownLabelError: It carries a label that was never made.
     """
-    _check_keys(values, _KEYS, where)
+    _check_keys(values, KEYS, where)
     channel = str(values.get("channel", ""))
     for key, value, allowed in (
         ("channel", channel, list(Channel)),
