@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test chaos bench lint format clean
+.PHONY: demo test chaos bench lint canvas canvas-check format clean
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,12 +26,22 @@ bench: $(READY)  ## how fast a million are planned, and a run is sent against th
 	$(BIN)/python bench/journeys.py
 	$(BIN)/python bench/delivery.py
 
-lint: $(READY)  ## ruff, mypy, import-linter, marimo check
+lint: $(READY) canvas-check  ## ruff, mypy, import-linter, marimo check, the canvas as built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/marimo check --strict notebooks/*.py
+
+CANVAS := engage/journeys/canvas
+
+canvas:  ## build the journey canvas of its sources; needs npm
+	cd $(CANVAS) && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent build
+
+canvas-check:  ## build it again and compare, where there is npm and it can fetch what it builds with
+	@cd $(CANVAS) && if ! command -v npm >/dev/null; then echo "canvas-check: no npm here, only the digest of the sources is tested"; \
+	elif ! npm ci --ignore-scripts --no-audit --no-fund --silent; then echo "canvas-check: npm could not fetch, only the digest of the sources is tested"; \
+	else npm run --silent check; fi
 
 format: $(READY)  ## put code into the house's form
 	$(BIN)/ruff check --fix .

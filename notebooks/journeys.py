@@ -4,95 +4,231 @@ __generated_with = "0.25.2"
 app = marimo.App(width="full", app_title="Journeys")
 
 with app.setup:
-    import datetime
+    from datetime import UTC, datetime, timedelta
 
     import marimo as mo
 
-    import engage
-    from engage.journeys.canvas import Canvas
-    from engage.journeys.definition import journey_from
-    from engage.journeys.validation import check_journey
+    from engage import pages
+    from engage.journeys.canvas import Canvas, choices, figures
+    from engage.journeys.simulation import compared
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
-    names = [journey.journey_id for journey in ws.journeys()]
-    return names, ws
+    ws = pages.opened()
+    get_chosen, set_chosen = mo.state(str(mo.query_params().get("journey") or ""))
+    get_edits, set_edits = mo.state(0)
+    return get_chosen, get_edits, set_chosen, set_edits, ws
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # Journeys
+def _(ws):
+    pages.header(
+        ws,
+        "journeys",
+        "A **journey** is a file under `data/journeys/`: who enters, what happens to them, where they end. Draw it, see "
+        "what it would have done over past weeks, save it, launch it. Press **?** on the canvas for its keys.",
+    )
+    return
 
-    A **journey** is a file under `data/journeys/`. Draw it here, see what it would have done, save it as a file that reads
-    well in a diff. Add a node with the buttons; drag from a node's dot to connect; arrows move, Delete removes, Ctrl+Z undoes.
-    """)
+
+@app.cell
+def _(get_chosen, get_edits, ws):
+    get_edits()
+    names = [one.journey_id for one in ws.journeys()]
+    journey_choice = mo.ui.dropdown(
+        names, value=get_chosen() if get_chosen() in names else names[0] if names else None, label="Journey"
+    )
+    return journey_choice, names
+
+
+@app.cell
+def _():
+    new_name = mo.ui.text(placeholder="spring_welcome", label="New journey")
+    new_button = mo.ui.run_button(label="Draw a new one")
+    return new_button, new_name
+
+
+@app.cell
+def _(journey_choice, new_button, new_name):
+    mo.hstack([journey_choice, mo.hstack([new_name, new_button], justify="start")], justify="space-between", wrap=True)
+    return
+
+
+@app.cell
+def _(new_button, new_name, set_chosen, set_edits, ws):
+    mo.stop(not new_button.value)
+    _fresh = {"entry": {"event": "App Launched", "to": "done"}, "nodes": {"done": {"kind": "exit"}}}
+    pages.tried(lambda: ws.create_journey(new_name.value.strip(), _fresh))
+    set_chosen(new_name.value.strip())
+    set_edits(lambda edits: edits + 1)
     return
 
 
 @app.cell
 def _(names):
     mo.stop(
-        not names, mo.callout(mo.md("No journeys yet. Make one from a playbook: see Clever Campaigns."), kind="info")
+        not names,
+        pages.nothing(
+            "**No journeys yet.** Name a new one above, or start from one that is known to work.",
+            "clever_campaigns",
+            "Open Clever Campaigns",
+        ),
     )
-    journey_choice = mo.ui.dropdown(names, value=names[0], label="Journey")
-    journey_choice
-    return (journey_choice,)
+    return
 
 
 @app.cell
 def _(journey_choice, ws):
-    journey = ws.journey(journey_choice.value)
+    mo.stop(not journey_choice.value)
+    journey = pages.tried(lambda: ws.journey(journey_choice.value))
     status = journey.status()
-    counts = {row["node"]: row["entered"] for row in status.iter_rows(named=True)}
-    canvas = mo.ui.anywidget(Canvas.of(journey.values(), counts, journey.check()))
+    _live = {"live": figures(status, journey.edges())} if status.height else {}
+    drawing = Canvas.of(
+        journey.values(), choices(ws.engine, [one.name for one in ws.segments()]), _live, journey.check()
+    )
+    canvas = mo.ui.anywidget(drawing)
     canvas
-    return canvas, journey, status
+    return canvas, drawing, journey, status
+
+
+@app.cell
+def _(canvas, drawing, journey):
+    drawn = canvas.value["graph"]
+    try:
+        _faults = journey.check(drawn)
+        drawing.mark(_faults)
+        is_valid = True
+        _told = (
+            mo.md("\n".join(f"- **{fault.node}**: {fault.what}" for fault in _faults))
+            if _faults
+            else mo.md("No faults: it may be launched once it is saved.")
+        )
+    except pages.FAULTS as _error:
+        _told, is_valid = pages.fault(_error), False
+    _told
+    return drawn, is_valid
 
 
 @app.cell
 def _():
-    save_button = mo.ui.run_button(label="Save")
-    simulate_button = mo.ui.run_button(label="Simulate the last 30 days")
-    mo.hstack([save_button, simulate_button], justify="start")
-    return save_button, simulate_button
+    save_button = mo.ui.run_button(label="Save", kind="success")
+    simulate_button = mo.ui.run_button(label="Simulate")
+    days = mo.ui.number(1, 365, value=30, label="over the past days")
+    against = mo.ui.checkbox(label="beside what is saved")
+    mo.hstack([save_button, simulate_button, days, against], justify="start", wrap=True)
+    return against, days, save_button, simulate_button
 
 
 @app.cell
-def _(canvas, journey, ws):
-    try:
-        _drawn = journey_from(ws.settings, journey.definition.journey_id, canvas.value["graph"], "canvas")
-        _faults = check_journey(ws.engine, _drawn)
-        told = mo.md("\n".join(f"- **{fault.node}**: {fault.what}" for fault in _faults) or "No faults.")
-        is_valid = True
-    except (engage.errors.EngageError, engage.errors.ConfigurationError) as error:
-        told, is_valid = mo.callout(str(error), kind="danger"), False
-    told
-    return (is_valid,)
-
-
-@app.cell
-def _(canvas, is_valid, journey, save_button, ws):
+def _(drawn, is_valid, journey, save_button, ws):
     mo.stop(not save_button.value or not is_valid)
-    ws.save_journey(journey.definition.journey_id, canvas.value["graph"])
-    mo.callout(f"Saved data/journeys/{journey.definition.journey_id}.toml", kind="success")
+    pages.tried(lambda: ws.save_journey(journey.definition.journey_id, drawn))
+    pages.done(f"Saved `data/journeys/{journey.definition.journey_id}.toml`")
     return
 
 
 @app.cell
-def _(is_valid, journey, simulate_button):
+def _(against, days, drawing, drawn, is_valid, journey, simulate_button):
     mo.stop(not simulate_button.value or not is_valid)
-    _today = datetime.datetime.now(datetime.UTC)
-    found = journey.simulate(_today - datetime.timedelta(days=30), _today, step="1 day")
-    mo.vstack([mo.md(f"**{found.entries:,} would have entered**"), found.nodes, found.messages])
+    _until = datetime.now(UTC)
+    _since = _until - timedelta(days=days.value)
+    with mo.status.spinner("Running it over what happened"):
+        _found = pages.tried(lambda: journey.simulate(_since, _until, step="1 day", values=drawn))
+        _before = journey.simulate(_since, _until, step="1 day") if against.value else None
+    drawing.figures = {**drawing.figures, "simulation": figures(_found.nodes, _found.edges, _found.messages)}
+    _sent = _found.messages
+    _parts = {
+        "Messages": pages.table(_sent) if _sent.height else mo.md("None."),
+        "People inside, day by day": pages.table(
+            _found.inside.pivot("node", index="day", values="people").fill_null(0), page_size=15
+        )
+        if _found.inside.height
+        else mo.md("Nobody is inside at the end of a day."),
+        "Who would be sent what": pages.table(_found.sample) if _found.sample.height else mo.md("Nobody."),
+    }
+    if _before is not None:
+        _words = {"first": "saved", "second": "drawn"}
+        _names = {
+            f"{name}_{which}": f"{name.capitalize()}, {word}"
+            for name in ("entered", "messages", "cost")
+            for which, word in _words.items()
+        }
+        _parts = {"Saved and drawn": pages.table(compared(_before, _found), headings=_names), **_parts}
+    mo.vstack(
+        [
+            mo.hstack(
+                [
+                    mo.stat(f"{_found.entries:,}", label="would have entered", bordered=True),
+                    mo.stat(f"{sum(_sent['messages']):,}", label="messages, before consent and caps", bordered=True),
+                    mo.stat(f"{max(_sent['busiest_hour'], default=0):,}", label="in the busiest hour", bordered=True),
+                    mo.stat(f"{sum(_sent['cost']):,.2f}", label="cost, by data/prices.toml", bordered=True),
+                ],
+                justify="start",
+                wrap=True,
+            ),
+            mo.ui.tabs(_parts),
+        ]
+    )
     return
 
 
 @app.cell
-def _(status):
-    mo.accordion({"People at each node": status}) if status.height else mo.md("Nobody has entered yet.")
+def _(journey, status):
+    _inside = status["waiting"].sum() if status.height else 0
+    inside_choice = mo.ui.radio(
+        {
+            f"finish the version they are in ({_inside:,} people)": "finish",
+            "move to the node of the same name in the new one; who is at one that is gone leaves": "move",
+            "leave": "leave",
+        },
+        value=f"finish the version they are in ({_inside:,} people)",
+        label="Those inside",
+    )
+    launch_button = mo.ui.run_button(label="Launch what is saved")
+    pause_button = mo.ui.run_button(label="Pause")
+    _now = journey.definition.status
+    mo.accordion(
+        {
+            f"Launch (now: {_now})": mo.vstack(
+                [
+                    *([inside_choice] if _inside else []),
+                    mo.hstack([launch_button, *([pause_button] if _now == "running" else [])], justify="start"),
+                ]
+            )
+        }
+    )
+    return inside_choice, launch_button, pause_button
+
+
+@app.cell
+def _(inside_choice, journey, launch_button, pause_button, ws):
+    mo.stop(not launch_button.value and not pause_button.value)
+    _saved = ws.journey(journey.definition.journey_id)
+    if launch_button.value:
+        pages.tried(lambda: _saved.launch(inside=inside_choice.value))
+        _words = "It is running: a worker (`engage worker`) moves people on."
+    else:
+        pages.tried(_saved.pause)
+        _words = "It is paused: nobody enters, nothing is sent."
+    pages.done(_words)
+    return
+
+
+@app.cell
+def _(journey, status):
+    mo.stop(not status.height, mo.md("Nobody has entered yet."))
+    try:
+        _lift = pages.table(journey.lift().frame())
+    except pages.FAULTS as _error:
+        _lift = mo.md(str(_error))
+    mo.ui.tabs(
+        {
+            "People at each node": pages.table(status),
+            "Along each way": pages.table(journey.edges()),
+            "Goal, against the control group": _lift,
+        }
+    )
     return
 
 

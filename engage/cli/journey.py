@@ -8,6 +8,7 @@ import polars as pl
 from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, say, show
 from engage.errors import PlanError
+from engage.journeys.simulation import compared
 
 __all__ = ["journey"]
 
@@ -56,11 +57,30 @@ def picture(context: click.Context, name: str) -> None:
 @click.option("--from", "since", required=True, metavar="TIME", help="From when.")
 @click.option("--to", "until", required=True, metavar="TIME", help="Until before when.")
 @click.option("--step", metavar="LENGTH", help='How far each tick goes, e.g. "1 day".')
+@click.option("--against", metavar="VERSION", type=int, help="Beside this published version.")
+@click.option("--show", "part", type=click.Choice(["nodes", "days", "people"]), default="nodes", show_default=True)
 @format_option
 @click.pass_context
-def simulate(context: click.Context, name: str, since: str, until: str, step: str | None, format_: str) -> None:
+def simulate(
+    context: click.Context,
+    name: str,
+    since: str,
+    until: str,
+    step: str | None,
+    against: int | None,
+    part: str,
+    format_: str,
+) -> None:
     """Run journey NAME over what happened; nothing is sent."""
-    found = opened(context).journey(name).simulate(since, until, step=step)
+    opened_ = opened(context).journey(name)
+    found = opened_.simulate(since, until, step=step)
+    if against is not None:
+        before = opened_.simulate(since, until, step=step, values=opened_.version(against))
+        show(compared(before, found), format_)
+        return
+    if part != "nodes":
+        show(found.inside if part == "days" else found.sample, format_)
+        return
     if format_ == "table":
         say(f"{found.entries:,} entries, {found.moves:,} moves")
     show(found.nodes, format_)

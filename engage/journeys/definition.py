@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, time, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -377,12 +377,17 @@ def _merge(target: Any, values: Mapping[str, Any], *, top: bool = False) -> None
             if not isinstance(there, (tomlkit.items.Table, dict)) or not there:
                 target[key] = tomlkit.table(is_super_table=key == "nodes")
             _merge(target[key], value)
-        elif there is None or _plain(there) != _plain(value):
+        elif there is None or (_plain(there) != _plain(value) and _written(there) != value):
             target[key] = _item(value)
 
 
 def _rank(key: str, order: list[str]) -> int:
     return order.index(key) if key in order else len(order)
+
+
+def _written(value: Any) -> Any:
+    """A date or time as text, as a canvas gives it back."""
+    return value.isoformat() if isinstance(value, (date, time)) else _plain(value)
 
 
 def _plain(value: Any) -> Any:

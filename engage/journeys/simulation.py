@@ -16,7 +16,7 @@ from engage.journeys.report import edge_counts, node_counts
 from engage.query.engine import Engine
 from engage.query.files import literal
 
-__all__ = ["Simulation", "simulate"]
+__all__ = ["Simulation", "compared", "simulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +144,27 @@ def _sample(engine: Engine, journey: Journey, moves: str) -> pl.DataFrame:
         f"select node, user_id, entered_at from ({moves}) where list_contains($nodes, node) "
         "order by entered_at, user_id limit 100",
         {"nodes": list(journey.messages) or [""]},
+    )
+
+
+def compared(first: Simulation, second: Simulation) -> pl.DataFrame:
+    """Two versions of a journey over the same span, side by side.
+
+    Returns:
+        `node`, `channel` (of message nodes), and of each version `entered`, `messages`, `cost`, suffixed `_first` and
+        `_second`; null where a version has no such node. One row a node, in the order people reach them.
+    """
+
+    def told(found: Simulation) -> pl.DataFrame:
+        nodes = found.nodes.group_by("node", maintain_order=True).agg(pl.col("entered").sum())
+        return nodes.join(found.messages.select("node", "channel", "messages", "cost"), on="node", how="left")
+
+    both = told(first).join(
+        told(second), on="node", how="full", coalesce=True, suffix="_second", maintain_order="left_right"
+    )
+    names = {name: f"{name}_first" for name in ("entered", "messages", "cost")}
+    return both.rename(names).select(
+        "node",
+        pl.coalesce("channel", "channel_second").alias("channel"),
+        *(f"{name}_{which}" for name in ("entered", "messages", "cost") for which in ("first", "second")),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from engage.analysis.lift import Lift, lift
+from engage.campaigns.estimate import read_prices
 from engage.campaigns.schedule import Occurrence
 from engage.delivery.summary import Summary
 from engage.errors import ConfigurationError, EngageError, PlanError
@@ -17,6 +18,7 @@ from engage.journeys.advance import advance
 from engage.journeys.definition import (
     create_journey,
     journey_file,
+    journey_from,
     list_journeys,
     read_journey,
     read_values,
@@ -81,23 +83,53 @@ class OpenJourney:
         """What its file says, as TOML values."""
         return read_values(journey_file(self.workspace.settings, self.definition.journey_id))
 
-    def check(self) -> list[Fault]:
-        """Every fault; none when it may be launched."""
-        return check_journey(self.workspace.engine, self.definition)
+    def as_drawn(self, values: Mapping[str, Any]) -> Journey:
+        """It as other values than its file's would have it, not saved.
 
-    def simulate(self, since: Time, until: Time, *, step: str | None = None) -> Simulation:
+        Raises:
+            ConfigurationError: They are not a journey's; it names the node and the key.
+        """
+        return journey_from(self.workspace.settings, self.definition.journey_id, values, self.definition.journey_id)
+
+    def check(self, values: Mapping[str, Any] | None = None) -> list[Fault]:
+        """Every fault; none when it may be launched.
+
+        Args:
+            values: What is drawn and not saved; its file by default.
+        """
+        return check_journey(self.workspace.engine, self.as_drawn(values) if values is not None else self.definition)
+
+    def simulate(
+        self, since: Time, until: Time, *, step: str | None = None, values: Mapping[str, Any] | None = None
+    ) -> Simulation:
         """Run it over history; nothing is sent; see :func:`engage.journeys.simulation.simulate`.
 
         Args:
             since: From when.
             until: Until before when.
             step: How far each tick goes, such as "1 day"; matters for conditions on segments only.
+            values: Another version of it, as TOML values: one that is drawn and not saved, or was published before.
         """
         begin, end = self.workspace.moment(since), self.workspace.moment(until)
         if begin is None or end is None or end <= begin:
             raise PlanError("the span has no length", where=self.definition.journey_id, hint="give from and to")
         length = parse_window(step) if step else None
-        return simulate(self.workspace.engine, self.definition, self.values(), begin, end, step=length)
+        given = self.values() if values is None else values
+        prices, _ = read_prices(self.workspace.settings)
+        drawn = self.definition if values is None else self.as_drawn(values)
+        return simulate(self.workspace.engine, drawn, given, begin, end, step=length, prices=prices)
+
+    def version(self, number: int) -> dict[str, Any]:
+        """A published version's file, as TOML values.
+
+        Raises:
+            PlanError: There is none of that number.
+        """
+        versions = {one.number: one.values for one in self.record.state().versions}
+        if number not in versions:
+            hint = f"there are {', '.join(map(str, versions))}" if versions else "it was never launched"
+            raise PlanError(f"there is no version {number}", where=self.definition.journey_id, hint=hint)
+        return versions[number]
 
     def launch(self, now: Time = None, *, inside: str = "finish", to: str | None = None) -> OpenJourney:
         """Let people in, go on after a pause, or publish what was changed as a new version.

@@ -10,7 +10,9 @@ import pytest
 
 import engage
 from engage.errors import ConfigurationError, PlanError
+from engage.journeys.canvas import Canvas, choices, figures
 from engage.journeys.definition import document
+from engage.journeys.simulation import compared
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 HELLO = {"kind": "message", "channel": "email", "content": {"subject": "Hi", "text": "Because {{ data.event.name }}"}}
@@ -157,6 +159,46 @@ def test_simulation_tells_what_the_ticks_then_do(people: engage.Workspace) -> No
     assert journey.record.ticks() == []
     journey.launch(T0).tick(T0 + timedelta(days=3))
     assert journey.status().drop("version").equals(found.nodes.drop("version"))
+
+
+def test_two_versions_are_simulated_side_by_side_and_laid_over_the_canvas(people: engage.Workspace) -> None:
+    (people.settings.data / "prices.toml").write_text("[channels]\nemail = 0.5\n")
+    journey = people.create_journey("welcome", SIMPLE).launch(T0)
+    shorter = changed(day={"kind": "wait", "for": "1 day", "to": "out"})
+    del shorter["nodes"]["more"]
+    until = T0 + timedelta(days=3)
+    first = journey.simulate(T0, until, values=journey.version(1))
+    second = journey.simulate(T0, until, values=shorter)
+    told = {row["node"]: row for row in compared(first, second).iter_rows(named=True)}
+    assert (told["hello"]["messages_first"], told["hello"]["messages_second"], told["hello"]["cost_second"]) == (
+        8,
+        8,
+        4,
+    )
+    assert (told["more"]["entered_first"], told["more"]["entered_second"], told["more"]["channel"]) == (
+        7,
+        None,
+        "email",
+    )
+    over = figures(first.nodes, first.edges, first.messages)
+    assert over["edges"]["day:next:more"] == 7
+    day, entry = over["nodes"]["day"], over["nodes"]["entry"]
+    assert (day["entered"], day["goal"], day["median_seconds"]) == (8, 1, 86_400)
+    assert (entry["share"], entry["goal_share"], over["nodes"]["more"]["cost"]) == (1, 1 / 8, 3.5)
+    with pytest.raises(PlanError, match="there is no version 2"):
+        journey.version(2)
+
+
+def test_a_canvas_gives_back_what_it_was_given(workspace: engage.Workspace) -> None:
+    workspace.create_journey("dated", SIMPLE)
+    file = workspace.settings.journeys / "dated.toml"
+    file.write_text("start = 2026-03-02  # the first Monday\n" + file.read_text())
+    before, opened = file.read_text(), workspace.journey("dated")
+    canvas = Canvas.of(opened.values(), choices(workspace.engine, ["dormant"]), faults=opened.check())
+    assert json.loads(json.dumps(canvas.graph))["start"] == "2026-03-02"
+    workspace.save_journey("dated", canvas.graph)
+    assert file.read_text() == before
+    assert {one["name"] for one in canvas.choices["fields"]["email"] if one["required"]} == {"subject"}
 
 
 def test_a_new_version_takes_people_over_or_lets_them_finish(people: engage.Workspace) -> None:
