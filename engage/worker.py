@@ -47,6 +47,10 @@ def _campaigns(workspace: Workspace) -> list[str]:
     return [done.error for done in workspace.tick_campaigns() if done.error]
 
 
+def _triggers(workspace: Workspace) -> list[str]:
+    return [done.error for done in workspace.tick_triggers() if done.error]
+
+
 def _runs(workspace: Workspace) -> list[str]:
     return [error for _, error in workspace.deliver_due() if error]
 
@@ -77,6 +81,7 @@ def _compaction(workspace: Workspace) -> list[str]:
 
 DUTIES: tuple[Duty, ...] = (
     Duty("campaigns", 5.0, _campaigns),
+    Duty("triggers", 0.5, _triggers),
     Duty("journeys", 5.0, _journeys),
     Duty("runs", 5.0, _runs, shared=True),
     Duty("doubt", 60.0, _doubt),

@@ -22,7 +22,8 @@ _KEYS = {
     "yearly", "time",
 }  # fmt: skip
 _EARLIEST_ZONE = timedelta(hours=14)  # Kiribati's clocks are the first to show a time
-_STEP = timedelta(minutes=1)  # triggers are looked for at whole minutes
+_SOON = timedelta(seconds=2)  # triggers are looked for in stretches of this length
+_LATER = timedelta(minutes=1)  # and of this, where messages wait after the event anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Schedule:
     offset_days: int = 0
     yearly: bool = False
     time_of_day: time = time(9)
+
+    @property
+    def immediate(self) -> bool:
+        """Whether messages are due at the very event."""
+        return self.event is not None and not self.after
 
     @property
     def delivery_type(self) -> str:
@@ -194,10 +200,13 @@ def occurrences_due(schedule: Schedule, since: datetime, until: datetime) -> lis
     """
     zone = ZoneInfo(schedule.timezone)
     if schedule.event is not None:
-        upto = until.astimezone(UTC).replace(second=0, microsecond=0)
-        if upto < since + _STEP:
+        step = _SOON if schedule.immediate else _LATER
+        upto = until.astimezone(UTC)
+        upto = upto.replace(microsecond=0) - timedelta(seconds=upto.second % step.seconds)
+        if upto < since + step:
             return []
-        return [Occurrence(f"{upto:%Y%m%dT%H%M}", upto, since, upto)]
+        name = f"{upto:%Y%m%dT%H%M%S}" if schedule.immediate else f"{upto:%Y%m%dT%H%M}"
+        return [Occurrence(name, upto, since, upto)]
     if schedule.date_property:
         return _daily(schedule.time_of_day, zone, since, until)
     lead = _EARLIEST_ZONE if schedule.local_time else timedelta(0)

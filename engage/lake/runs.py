@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -242,9 +243,20 @@ def read_run(settings: Settings, run_id: str, *, verify: bool = False) -> Run:
     """
     path = run_folder(settings, run_id) / "run.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        there = path.stat()
+        run = _parsed(path, there.st_mtime_ns, there.st_ino)
     except FileNotFoundError:
         raise PlanError(f"no run {run_id!r}", hint="see `engage delivery status`") from None
+    if verify and _sha256(path.with_name("recipients.parquet")) != run.recipients_sha256:
+        raise PlanError("the recipients file was changed after planning", where=str(path.parent), hint="plan anew")
+    return run
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(path: Path, changed: int, inode: int) -> Run:
+    """A run's file, read once while it is the same: a worker asks for all of them every few seconds."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise PlanError(f"not valid JSON: {error}", where=str(path)) from error
     if values.pop("version", None) != _VERSION:
@@ -258,15 +270,18 @@ def read_run(settings: Settings, run_id: str, *, verify: bool = False) -> Run:
         run = Run(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise PlanError(f"not a run: {error}", where=str(path)) from error
-    if verify and _sha256(path.with_name("recipients.parquet")) != run.recipients_sha256:
-        raise PlanError("the recipients file was changed after planning", where=str(path.parent), hint="plan anew")
     return run
 
 
 def list_runs(settings: Settings) -> list[Run]:
     """Every run that was planned, oldest first."""
-    files = (settings.lake / "audiences").glob("run=*/run.json")
-    runs = [read_run(settings, file.parent.name.removeprefix("run=")) for file in files]
+    runs = []
+    for file in (settings.lake / "audiences").glob("run=*/run.json"):
+        try:
+            runs.append(read_run(settings, file.parent.name.removeprefix("run=")))
+        except PlanError:
+            if file.exists():  # else it was put aside meanwhile, to be planned anew
+                raise
     return sorted(runs, key=lambda run: (run.planned_at, run.run_id))
 
 

@@ -11,7 +11,7 @@ import hmac
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -55,7 +55,6 @@ class Collector:
         return await self._take(request, request.url.path.rpartition("/")[2])
 
     async def _take(self, request: Request, path: str | None) -> Response:
-        received_at = datetime.now(UTC)
         try:
             body = await read_json(request)
             key = self.admit(request, body)
@@ -67,14 +66,11 @@ class Collector:
                 messages, kind, sent_at = [body], None if path == "i" else path, None
                 body.pop("writeKey", None)
             self._spend(key, len(messages))
-            lines, reasons = [], []
-            for message in messages:
-                line, reason = _line(message, kind, sent_at, received_at)
-                lines.append(line)
-                if reason:
-                    reasons.append(reason)
-            if lines:
-                await append(self._journal, b"".join(lines))
+            with self._journal.receiving() as received_at:
+                told = [_line(message, kind, sent_at, received_at) for message in messages]
+                if told:
+                    await append(self._journal, b"".join(line for line, _ in told))
+            reasons = [reason for _, reason in told if reason]
         except Answer as answer:
             return answer.response
         if reasons and path is not None and len(messages) == 1:

@@ -64,7 +64,9 @@ class Folding:
         """Land what has been accepted so far, so that a question asked next sees it."""
         try:
             async with self._turn:
+                upto = self._journal.received()
                 await asyncio.to_thread(fold, self._journal, self._lake, self._dead_letters)
+                self._journal.landed(upto)
             self.well = True
         except (EngageError, OSError) as error:  # the journal keeps everything; the next turn tries again
             self.well = False

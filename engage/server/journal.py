@@ -11,9 +11,13 @@ import fcntl
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engage.errors import ConfigurationError, EngageError
+from engage.lake.collected import mark_collected
 from engage.lake.storage import sync_folder
 
 __all__ = ["Backlogged", "Journal"]
@@ -50,7 +54,31 @@ class Journal:
         self._path: Path | None = None
         self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
         self._drain: asyncio.Task[None] | None = None
-        self.bytes = sum(path.stat().st_size for path in folder.glob("*.ndjson"))
+        left = sorted(folder.glob("*.ndjson"))
+        self.bytes = sum(path.stat().st_size for path in left)
+        self._receiving: set[datetime] = set()
+        begun = datetime.fromtimestamp(int(left[0].stem) / 1e9, UTC) if left else datetime.now(UTC)
+        self.landed(begun - timedelta(seconds=1))
+
+    @contextmanager
+    def receiving(self) -> Iterator[datetime]:
+        """The clock by which something is received that the block appends; until its end it has not landed."""
+        now = datetime.now(UTC)
+        while now in self._receiving:
+            now += timedelta(microseconds=1)
+        self._receiving.add(now)
+        try:
+            yield now
+        finally:
+            self._receiving.discard(now)
+
+    def received(self) -> datetime:
+        """Everything received before then is in the log, or has landed."""
+        return min(self._receiving, default=datetime.now(UTC))
+
+    def landed(self, upto: datetime) -> None:
+        """Let others know that everything received before a time has landed."""
+        mark_collected(self._folder, upto)
 
     async def append(self, lines: bytes) -> None:
         """Write whole lines; they are on disk when this returns.

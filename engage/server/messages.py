@@ -110,30 +110,34 @@ class Messages:
 
     async def _events(self, request: Request) -> Response:
         """Views, clicks, dismissals and reads of the user's own messages; one that comes twice counts once."""
-        received_at = datetime.now(UTC)
         try:
             user = self._users.of(request)
             body = await read_json(request)
             reports = body.get("events")
             if not isinstance(reports, list) or len(reports) > _REPORTS:
                 raise Answer(400, f"events is not a list of at most {_REPORTS} reports")
-            lines, notes, refused = [], [], []
-            for report in reports:
-                try:
-                    line, note = await asyncio.to_thread(self._report, user, report, body.get("sentAt"), received_at)
-                except EngageError as error:
-                    refused.append(error.what)
-                    continue
-                lines.append(line)
-                notes.append(note)
-            if data := b"".join(lines):
-                await append(self._journal, data)
-            await asyncio.to_thread(self._note, user, notes, received_at)
+            with self._journal.receiving() as now:
+                taken, refused = await asyncio.to_thread(self._reports, user, reports, body.get("sentAt"), now)
+                if data := b"".join(line for line, _ in taken):
+                    await append(self._journal, data)
+            await asyncio.to_thread(self._note, user, [note for _, note in taken], now)
         except Answer as answer:
             return answer.response
         if refused and len(reports) == 1:
             return JSONResponse({"success": False, "error": refused[0]}, 400)
         return JSONResponse({"success": True} | ({"rejected": len(refused)} if refused else {}))
+
+    def _reports(
+        self, user: str, reports: list[Any], sent_at: Any, received_at: datetime
+    ) -> tuple[list[tuple[bytes, tuple[str, str, list[str]]]], list[str]]:
+        """What :meth:`_report` makes of those that are good, and why the others are not."""
+        taken, refused = [], []
+        for report in reports:
+            try:
+                taken.append(self._report(user, report, sent_at, received_at))
+            except EngageError as error:
+                refused.append(error.what)
+        return taken, refused
 
     def _report(
         self, user: str, report: Any, sent_at: Any, received_at: datetime

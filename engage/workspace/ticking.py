@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from engage.campaigns.audience import has_triggers
 from engage.campaigns.campaign import Campaign
 from engage.campaigns.definition import list_campaigns, read_campaign
 from engage.campaigns.schedule import Occurrence, occurrences_due
@@ -14,7 +17,9 @@ from engage.delivery.ledger import Ledger
 from engage.delivery.sender import summarise
 from engage.delivery.summary import Report, Summary
 from engage.errors import ConfigurationError, EngageError
+from engage.lake.collected import collected_until
 from engage.lake.runs import Run, discard_run, list_runs
+from engage.settings import Settings
 from engage.vocabulary import CampaignStatus
 from engage.workspace.base import Base, Time
 from engage.workspace.deliveries import open_ledger
@@ -23,6 +28,7 @@ from engage.workspace.open_campaign import OpenCampaign
 __all__ = ["Ticked", "TickingFace"]
 
 _MISSED = timedelta(days=1)  # a recurring send this late is left out; one begun is finished
+_LOOKED_AGAIN = 60.0  # seconds
 _OVER = ("completed", "stopped", "stopping", "paused")
 
 
@@ -46,6 +52,11 @@ class Ticked:
 class TickingFace(Base):
     """What follows the schedules of campaigns."""
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._immediate: Sequence[str] = ()
+        self._looked: dict[str, tuple[datetime, float]] = {}
+
     def tick_campaigns(self, now: Time = None, *, report: Report | None = None) -> list[Ticked]:
         """Plan and send all that is due of the campaigns that were launched, those of higher priority first.
 
@@ -59,10 +70,20 @@ class TickingFace(Base):
         Returns:
             What was done, one row an occurrence; empty when nothing was due.
         """
+        return self._tick_all(list_campaigns(self.settings), now, report)
+
+    def tick_triggers(self, now: Time = None, *, report: Report | None = None) -> list[Ticked]:
+        """The part of :meth:`tick_campaigns` that cannot wait: messages due at the very event.
+
+        Campaigns that were not live at the last :meth:`tick_campaigns` are left to its next.
+        """
+        return self._tick_all(self._immediate, now, report)
+
+    def _tick_all(self, names: Sequence[str], now: Time, report: Report | None) -> list[Ticked]:
         clock = self.moment(now) or datetime.now(UTC)
         done: list[Ticked] = []
         live: list[Campaign] = []
-        for name in list_campaigns(self.settings):
+        for name in names:
             try:
                 campaign = read_campaign(self.settings, name)
             except (EngageError, ConfigurationError) as error:
@@ -70,6 +91,7 @@ class TickingFace(Base):
                 continue
             if is_live(campaign):
                 live.append(campaign)
+        self._immediate = tuple(one.campaign_id for one in live if one.schedule.immediate)
         runs = list_runs(self.settings) if live else []
         for campaign in sorted(live, key=lambda one: (-one.priority, one.campaign_id)):
             own = [run for run in runs if run.campaign_id == campaign.campaign_id]
@@ -80,9 +102,14 @@ class TickingFace(Base):
         self, campaign: Campaign, runs: list[Run], clock: datetime, played: bool, report: Report | None
     ) -> list[Ticked]:
         done = []
+        seen = clock
+        if campaign.schedule.event is not None:
+            runs = [run for run in runs if run.planned_at > clock - _MISSED] or runs[-1:]
+            if not played:  # of what was received later, some may not have landed yet
+                seen = min(clock, collected_until(self.settings) or clock)
         with closing(open_ledger(self)) as ledger:
             states = {run.run_id: record.state for run in runs if (record := ledger.run(run.run_id))}
-        for occurrence in _due(campaign, runs, states, clock):
+        for occurrence in _due(campaign, runs, states, seen):
             run_id = f"{campaign.campaign_id}-{occurrence.id}"
             if self.rests(run_id) or (self.stop is not None and self.stop.is_set()):
                 continue
@@ -91,6 +118,8 @@ class TickingFace(Base):
                 # What was sent at this very instant, by a campaign before this one, counts.
                 as_of = (clock if played else datetime.now(UTC)) + timedelta(microseconds=1)
                 if occurrence.until and run_id not in states:
+                    if not self._has_triggers(campaign, occurrence, as_of, played):
+                        continue
                     planned = opened.plan(as_of, clock, occurrence=occurrence)
                     if not planned.run.counts.audience:
                         discard_run(self.settings, run_id)
@@ -103,6 +132,23 @@ class TickingFace(Base):
                 done.append(Ticked(campaign.campaign_id, run_id, error=str(error)))
         self._complete(campaign, clock)
         return done
+
+    def _has_triggers(self, campaign: Campaign, occurrence: Occurrence, as_of: datetime, played: bool) -> bool:
+        """Whether a stretch of time is worth planning.
+
+        What was looked at before is looked at again once a minute only, for what was landed late by others than the
+        server; a stretch that gave nobody stays part of the next.
+        """
+        assert occurrence.until is not None
+        name, now = campaign.campaign_id, time.monotonic()
+        upto, whole_at = self._looked.get(name, (None, 0.0))
+        if not played and upto is not None and now - whole_at < _LOOKED_AGAIN:
+            if occurrence.until <= upto:
+                return False
+            self._looked[name] = (occurrence.until, whole_at)
+            return has_triggers(self.engine, campaign, replace(occurrence, since=upto), as_of=as_of)
+        self._looked[name] = (occurrence.until, now)
+        return has_triggers(self.engine, campaign, occurrence, as_of=as_of)
 
     def _complete(self, campaign: Campaign, clock: datetime) -> None:
         """A campaign is completed when its one run is, or when its end has come."""
@@ -129,7 +175,8 @@ def _due(campaign: Campaign, runs: list[Run], states: dict[str, str], clock: dat
         for run in runs:
             if upto := run.options.get("until"):
                 ended = datetime.fromisoformat(upto)
-                found.append(Occurrence(f"{ended:%Y%m%dT%H%M}", ended, until=ended))
+                name = run.run_id.removeprefix(f"{campaign.campaign_id}-")
+                found.append(Occurrence(name, ended, until=ended))
                 since = max(since, ended)
     elif campaign.schedule.cron or campaign.schedule.date_property:
         known = {run.run_id for run in runs}
