@@ -6,28 +6,26 @@ app = marimo.App(width="medium", app_title="Facebook audiences")
 with app.setup:
     import marimo as mo
 
-    import engage
-    from engage.errors import ConfigurationError, EngageError
+    from engage import pages
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
+    ws = pages.opened()
     names = [file.name for file in ws.segments()]
     return names, ws
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # Facebook audiences
-
-    A **custom audience** at Facebook, made from everyone or from a segment, and kept in step: only the difference to what
-    Facebook last confirmed is sent. E-mail addresses and phone numbers leave hashed, and only of people who **opted in to
-    ads** (`Channel Subscribed` on the channel `facebook_audience`).
-
-    It needs `account` under `[tool.engage.channels.facebook_audience]` and `FACEBOOK_ACCESS_TOKEN` in the environment.
-    """)
+def _(ws):
+    pages.header(
+        ws,
+        "facebook_audiences",
+        "A **custom audience** at Facebook, made from everyone or from a segment, and kept in step: only the difference to what "
+        "Facebook last confirmed is sent. E-mail addresses and phone numbers leave hashed, and only of people who **opted in to "
+        "ads** (`Channel Subscribed` on the channel `facebook_audience`). It needs `account` under "
+        "`[tool.engage.channels.facebook_audience]` and `FACEBOOK_ACCESS_TOKEN` in the environment.",
+    )
     return
 
 
@@ -35,7 +33,8 @@ def _():
 def _(names):
     everyone = "— all users —"
     choices = {everyone: None} | {name: name for name in names}
-    segment_choice = mo.ui.dropdown(choices, value=everyone, label="People")
+    _asked = mo.query_params().get("segment")
+    segment_choice = mo.ui.dropdown(choices, value=_asked if _asked in names else everyone, label="People")
     return (segment_choice,)
 
 
@@ -65,8 +64,15 @@ def _(segment_choice):
 
 @app.cell
 def _(chosen, ws):
-    people = ws.audience_people(chosen)
-    mo.md(f"**{people.height:,}** people opted in to ads and can be matched by " + ", ".join(people.columns[1:]) + ".")
+    people = pages.tried(lambda: ws.audience_people(chosen))
+    mo.md(
+        f"**{people.height:,}** people opted in to ads and can be matched by " + ", ".join(people.columns[1:]) + "."
+    ) if people.height else pages.nothing(
+        "**Nobody here has opted in to ads** and has an address to be matched by. Record a `Channel Subscribed` on the channel "
+        "`facebook_audience` for those who say yes, or choose another segment.",
+        "audiences",
+        "Open Audiences",
+    )
     return (people,)
 
 
@@ -81,7 +87,8 @@ def _():
 def _(chosen, name_choice, replace_choice, sync_button, ws):
     mo.stop(not sync_button.value)
     try:
-        done = ws.sync_audience(name_choice.value, chosen, replace=replace_choice.value)
+        with mo.status.spinner(title="Bringing it into step …"):
+            done = ws.sync_audience(name_choice.value, chosen, replace=replace_choice.value)
         told = mo.callout(
             mo.md(
                 f"**{done.name}** has {done.members:,} rows: {done.added:,} added, {done.removed:,} removed. Facebook "
@@ -89,8 +96,8 @@ def _(chosen, name_choice, replace_choice, sync_button, ws):
             ),
             kind="success",
         )
-    except (EngageError, ConfigurationError) as error:
-        told = mo.callout(mo.md(str(error)), kind="danger")
+    except pages.FAULTS as error:
+        told = pages.fault(error)
     told
     return
 
@@ -106,9 +113,9 @@ def _():
 def _(list_button, ws):
     mo.stop(not list_button.value)
     try:
-        listed = mo.ui.table(ws.facebook_audiences(), selection=None)
-    except (EngageError, ConfigurationError) as error:
-        listed = mo.callout(mo.md(str(error)), kind="danger")
+        listed = pages.table(ws.facebook_audiences())
+    except pages.FAULTS as error:
+        listed = pages.fault(error)
     listed
     return
 

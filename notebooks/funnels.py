@@ -6,28 +6,35 @@ app = marimo.App(width="medium", app_title="Funnels")
 with app.setup:
     import marimo as mo
 
-    import engage
+    from engage import pages
     from engage.analysis.charts.funnel import funnel_bars, funnel_histogram
     from engage.errors import EngageError
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
+    ws = pages.opened()
     names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
+    mo.stop(
+        not names,
+        pages.nothing(
+            "**The lake is empty**: there are no events to count yet. Bring yours with `engage import FILE`, or look around on "
+            "sample data with `engage demo`."
+        ),
+    )
     labels = [label.name for label in ws.labels()]
     segments = [file.name for file in ws.segments()]
     return labels, names, segments, ws
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # How far do people get?
-
-    A **funnel** counts who did one thing, then the next, within a time. Every first step is an attempt; a person counts
-    with the one that got furthest.
-    """)
+def _(ws):
+    pages.header(
+        ws,
+        "funnels",
+        "A **funnel** counts who did one thing, then the next, within a time. Every first step is an attempt; a person counts "
+        "with the one that got furthest.",
+    )
     return
 
 
@@ -85,13 +92,13 @@ def _(breakdown, options, steps, ws):
 
     table, _fault = _counted()
     mo.stop(table is None, mo.callout(mo.md(_fault or "Choose two events."), kind="warn"))
-    mo.ui.altair_chart(funnel_bars(table, within=options["within"]), chart_selection=False, legend_selection=False)
+    pages.chart(funnel_bars(table, within=options["within"]))
     return (table,)
 
 
 @app.cell
 def _(table):
-    mo.ui.table(table, selection=None, format_mapping={"rate": "{:.1%}"}, label="Step by step")
+    pages.table(table, label="Step by step")
     return
 
 
@@ -100,7 +107,7 @@ def _(options, steps, table, ws):
     mo.stop(table is None)
     times = ws.funnel_times(steps, **options)
     mo.stop(not times.height, mo.md("Nobody got to the last step."))
-    mo.ui.altair_chart(funnel_histogram(times), chart_selection=False, legend_selection=False)
+    pages.chart(funnel_histogram(times))
     return
 
 
@@ -120,7 +127,7 @@ def _(dropped_choice, options, step_choice, steps, table, ws):
     )
     mo.vstack(
         [
-            mo.ui.table(users, selection=None, label=f"{users.height:,} people"),
+            pages.table(users, label=f"{users.height:,} people"),
             mo.download(lambda: users.write_csv().encode(), filename="people.csv", label="Download as CSV"),
         ]
     )

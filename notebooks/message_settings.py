@@ -7,26 +7,24 @@ with app.setup:
     import marimo as mo
     import polars as pl
 
-    import engage
+    from engage import pages
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
+    ws = pages.opened()
     get_changes, set_changes = mo.state(0)
     return get_changes, set_changes, ws
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # Message settings
-
-    ## Message labels
-
-    A label goes on a campaign when it is made or edited; every message sent carries it, and segments, retention and
-    reports can pick out the people who were sent it.
-    """)
+def _(ws):
+    pages.header(
+        ws,
+        "message_settings",
+        "Labels, senders, consent, limits, and how the channels fare. A **label** goes on a campaign when it is made or edited; "
+        "every message sent carries it, and segments, retention and reports can pick out the people who were sent it.",
+    )
     return
 
 
@@ -43,7 +41,14 @@ def _(get_changes, ws):
         }
         for one in ws.labels()
     ]
-    mo.ui.table(pl.DataFrame(_rows), selection=None, show_download=False) if _rows else mo.md("*No label yet.*")
+    mo.vstack(
+        [
+            mo.md("## Message labels"),
+            pages.table(pl.DataFrame(_rows), format_mapping={"label": pages.label_links})
+            if _rows
+            else mo.callout(mo.md("No label yet. Make the first one below, e.g. *Onboarding*."), kind="info"),
+        ]
+    )
     return
 
 
@@ -55,7 +60,7 @@ def _():
             name=mo.ui.text(placeholder="Onboarding", label="Name"),
             description=mo.ui.text(placeholder="first two weeks", label="What for", full_width=True),
         )
-        .form(submit_button_label="Make label", clear_on_submit=True, bordered=True)
+        .form(submit_button_label="Make label", clear_on_submit=True, bordered=False)
     )
     new_label
     return (new_label,)
@@ -68,8 +73,8 @@ def _(new_label, set_changes, ws):
         _made = ws.create_label(new_label.value["name"], new_label.value["description"])
         set_changes(lambda count: count + 1)
         _said = mo.callout(f"{_made.name} is there.", kind="success")
-    except engage.errors.ConfigurationError as _error:
-        _said = mo.callout(str(_error), kind="danger")
+    except pages.FAULTS as _error:
+        _said = pages.fault(_error)
     _said
     return
 
@@ -83,9 +88,56 @@ def _(ws):
                 "## Channels\n\nWho sends what: `[tool.engage.channels.<channel>]` in `pyproject.toml`; secrets come "
                 "from the environment."
             ),
-            mo.ui.table(channels, selection=None, show_download=False),
+            pages.table(channels, wrapped_columns=["note"]),
         ]
     )
+    return
+
+
+@app.cell
+def _(ws):
+    _senders = [
+        {"channel": name, "sender": str(options.get("from") or options.get("sender") or "–")}
+        for name in ws.channels()["channel"]
+        if (options := ws.settings.channel(name))
+    ]
+    mo.vstack(
+        [
+            mo.md("## Senders\n\nWho messages come from: `from` in the channel's table; a campaign may have its own."),
+            pages.table(pl.DataFrame(_senders))
+            if _senders
+            else mo.callout(
+                mo.md(
+                    'No sender is set. Write e.g. `from = "Ada at Example <ada@example.com>"` under `[tool.engage.channels.email]`.'
+                ),
+                kind="info",
+            ),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(ws):
+    test_channel = (
+        mo.md("{channel} {address}")
+        .batch(
+            channel=mo.ui.dropdown(ws.channels()["channel"].to_list(), value="email", label="Try the channel"),
+            address=mo.ui.text(placeholder="you@example.com", label="with an address of yours", full_width=True),
+        )
+        .form(submit_button_label="Send a test message", bordered=False)
+    )
+    test_channel
+    return (test_channel,)
+
+
+@app.cell
+def _(test_channel, ws):
+    mo.stop(not test_channel.value)
+    _outcome = pages.tried(
+        lambda: ws.test_channel(test_channel.value["channel"], test_channel.value["address"].strip())
+    )
+    pages.done(f"{_outcome.status} {_outcome.reason or ''}")
     return
 
 
@@ -101,13 +153,11 @@ def _(get_changes, ws):
     mo.vstack(
         [
             mo.md("## Consent\n\nWhat people said yes or no to, by channel and topic."),
-            mo.ui.table(consents, selection=None, show_download=False)
+            pages.table(consents)
             if consents.height
             else mo.md("*Nobody said anything yet: everyone with an address may be written to.*"),
             mo.md(f"## Suppressed addresses\n\n{suppressed.height:,} addresses are never written to."),
-            mo.ui.table(suppressed, selection=None, page_size=8, show_download=False)
-            if suppressed.height
-            else mo.md(""),
+            pages.table(suppressed, page_size=8) if suppressed.height else mo.md(""),
         ]
     )
     return
@@ -118,11 +168,11 @@ def _():
     suppression = (
         mo.md("{what} {channel} {address}")
         .batch(
-            what=mo.ui.dropdown(["suppress", "take off the list"], value="suppress"),
-            channel=mo.ui.dropdown(["email", "sms"], value="email"),
-            address=mo.ui.text(placeholder="ada@example.com", full_width=True),
+            what=mo.ui.dropdown(["suppress", "take off the list"], value="suppress", label="What"),
+            channel=mo.ui.dropdown(["email", "sms"], value="email", label="Channel"),
+            address=mo.ui.text(placeholder="ada@example.com", full_width=True, label="Address"),
         )
-        .form(submit_button_label="Do it", clear_on_submit=True, bordered=True)
+        .form(submit_button_label="Do it", clear_on_submit=True, bordered=False)
     )
     suppression
     return (suppression,)
@@ -137,8 +187,8 @@ def _(set_changes, suppression, ws):
         _do(_given["channel"], _given["address"].strip())
         set_changes(lambda count: count + 1)
         _told = mo.callout("Done.", kind="success")
-    except engage.errors.EngageError as _error:
-        _told = mo.callout(str(_error), kind="danger")
+    except pages.FAULTS as _error:
+        _told = pages.fault(_error)
     _told
     return
 
@@ -166,10 +216,8 @@ def _(ws):
                 "## Limits\n\nPace, caps, quiet hours and the share nobody writes to: `[tool.engage]` in `pyproject.toml`, and "
                 "each campaign's own `campaign.toml`."
             ),
-            mo.ui.table(pl.DataFrame(_rows), selection=None, show_download=False)
-            if _rows
-            else mo.md("*None are set: the defaults hold.*"),
-            mo.ui.table(pl.DataFrame(_own), selection=None, show_download=False) if _own else mo.md(""),
+            pages.table(pl.DataFrame(_rows)) if _rows else mo.md("*None are set: the defaults hold.*"),
+            pages.table(pl.DataFrame(_own)) if _own else mo.md(""),
         ]
     )
     return

@@ -6,38 +6,50 @@ app = marimo.App(width="medium", app_title="People")
 with app.setup:
     import marimo as mo
 
-    import engage
+    from engage import pages
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
+    ws = pages.opened()
     return (ws,)
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # Find people
-
-    Search by the beginning of an id, part of an address or name, an event, a segment or the label of a message they were
-    sent; what you fill in must all hold. Pick a row to see that person's story.
-    """)
+def _(ws):
+    pages.header(
+        ws,
+        "people",
+        "Search by the beginning of an id, part of an address or name, an event, a segment or the label of a message they were "
+        "sent; what you fill in must all hold. Pick a row to see that person's story.",
+    )
     return
 
 
 @app.cell
-def _():
-    text = mo.ui.text(label="Id, address or name", debounce=True)
-    event = mo.ui.text(label="Did the event", debounce=True)
-    label = mo.ui.text(label="Was sent the label", debounce=True)
-    return event, label, text
-
-
-@app.cell
 def _(ws):
-    segment = mo.ui.dropdown(["", *(file.name for file in ws.segments())], value="", label="Is in the segment")
-    return (segment,)
+    _asked = mo.query_params()
+    _labels = [one.name for one in ws.labels()]
+    _segments = [file.name for file in ws.segments()]
+    _events = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc, event_name limit 500")
+    mo.stop(
+        not _events.height and ws.some_user() is None,
+        pages.nothing(
+            "**The lake is empty**: there is nobody to find yet. Bring your events with `engage import FILE`, or look around "
+            "on sample data with `engage demo`."
+        ),
+    )
+    text = mo.ui.text(str(_asked.get("text") or ""), label="Id, address or name", debounce=300)
+    event = mo.ui.dropdown(_events["event_name"].to_list(), label="Did the event", searchable=True)
+    segment = mo.ui.dropdown(
+        _segments,
+        value=_asked.get("segment") if _asked.get("segment") in _segments else None,
+        label="Is in the segment",
+    )
+    label = mo.ui.dropdown(
+        _labels, value=_asked.get("label") if _asked.get("label") in _labels else None, label="Was sent the label"
+    )
+    return event, label, segment, text
 
 
 @app.cell
@@ -48,27 +60,35 @@ def _(event, label, segment, text):
 
 @app.cell
 def _(event, label, segment, text, ws):
-    try:
-        found = ws.find_people(
-            text.value or None, event=event.value or None, segment=segment.value or None, label=label.value or None
-        )
-        fault = None
-    except engage.EngageError as error:
-        found, fault = None, str(error)
-    mo.stop(fault is not None, mo.callout(mo.md(fault or ""), kind="danger"))
-    people = mo.ui.table(found, selection="single", page_size=10, label="At most a hundred, by id")
+    found = pages.tried(
+        lambda: ws.find_people(text.value.strip() or None, event=event.value, segment=segment.value, label=label.value)
+    )
+    mo.stop(
+        not found.height, mo.callout(mo.md("Nobody fits. Take something out, or write less of the name."), kind="info")
+    )
+    people = pages.table(
+        found,
+        label="A hundred at most, by id" if found.height == 100 else f"{found.height:,} found",
+        headings={"user_id": "User"},
+        selection="single",
+        show_search=False,
+    )
     people
     return (people,)
 
 
 @app.cell
 def _(people, ws):
-    mo.stop(not people.value.height, mo.md("*Pick somebody above.*"))
-    who = people.value["user_id"][0]
-    one = ws.person(who)
-    story = ws.timeline(who)
+    mo.stop(not people.value.height, mo.md("*Pick somebody above to see their story.*"))
+    who = people.value["User"][0]
+    one, story = pages.tried(lambda: (ws.person(who), ws.timeline(who)))
+
+    def _table(frame, nothing):
+        return pages.table(frame) if frame.height else mo.md(f"*{nothing}*")
+
     mo.vstack(
         [
+            mo.md(f"## {who}"),
             mo.hstack(
                 [
                     mo.stat(f"{one.events:,}", label="events", bordered=True),
@@ -77,17 +97,19 @@ def _(people, ws):
                         f"{one.last_seen:%Y-%m-%d}" if one.last_seen else "never", label="last seen", bordered=True
                     ),
                 ],
-                justify="start",
+                widths="equal",
+                wrap=True,
             ),
             mo.accordion(
                 {
-                    "Profile": mo.json(dict(one.profile)),
-                    "Devices": mo.ui.table(one.devices, selection=None),
-                    "Consents": mo.ui.table(one.consents, selection=None),
-                    "Reachable": mo.ui.table(one.reachable, selection=None),
-                }
+                    "Profile": pages.facts({name: str(value) for name, value in one.profile.items()}),
+                    "Devices": _table(one.devices, "No device is known."),
+                    "Consents": _table(one.consents, "Nothing was said yes or no to."),
+                    "Reachable": _table(one.reachable, "There is no address or device to write to."),
+                },
+                multiple=True,
             ),
-            mo.ui.table(story, selection=None, page_size=20, label="The latest first"),
+            pages.table(story, page_size=20, label="The latest first", format_mapping={"labels": pages.label_links}),
         ]
     )
     return

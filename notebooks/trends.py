@@ -8,14 +8,21 @@ with app.setup:
 
     import marimo as mo
 
-    import engage
+    from engage import pages
     from engage.analysis.charts import behaviour as charts
 
 
 @app.cell
 def _():
-    ws = engage.Workspace.open(mo.notebook_dir() or ".")
+    ws = pages.opened()
     names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
+    mo.stop(
+        not names,
+        pages.nothing(
+            "**The lake is empty**: there is nothing to draw yet. Bring your events with `engage import FILE`, or look around "
+            "on sample data with `engage demo`."
+        ),
+    )
     last = ws.sql("select max(event_time) as t from events").item()
     return last, names, ws
 
@@ -27,12 +34,8 @@ def drawn(chart):
 
 
 @app.cell(hide_code=True)
-def _():
-    mo.md("""
-    # What people do
-
-    Choose whose behaviour is shown; everything below follows.
-    """)
+def _(ws):
+    pages.header(ws, "trends", "What people do. Choose whose behaviour is shown; everything below follows.")
     return
 
 
