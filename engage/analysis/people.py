@@ -54,7 +54,11 @@ order by people.user_id
 """
 _EVERYONE = "select user_id from user_events union select user_id from notifications union select user_id from profiles"
 _TIMELINE = """
-with happened as (
+with former as (
+    select anonymous_id from identities where user_id = $user
+),
+
+happened as (
     select
         event_time as time, 'event' as kind, event_name as name, null::varchar as channel,
         null::varchar as campaign, null::varchar[] as labels, properties, source, event_id
@@ -69,13 +73,13 @@ with happened as (
     union all
     select changed_at, 'profile', 'Profile Changed', null, null, null, properties, source, change_id
     from read_parquet(lake('profiles'), hive_partitioning = false)
-    where user_id = $user and visible(changed_at)
+    where (user_id = $user or source = 'anonymous' and user_id in (from former)) and visible(changed_at)
     union all
     select
         changed_at, 'device', case when active then 'Device Added' else 'Device Removed' end, channel, null, null,
         json_object('platform', platform)::varchar, source, change_id
     from read_parquet(lake('devices'), hive_partitioning = false)
-    where user_id = $user and visible(changed_at)
+    where (user_id = $user or source = 'anonymous' and user_id in (from former)) and visible(changed_at)
 )
 select * exclude (event_id)
 from happened

@@ -17,7 +17,10 @@ __all__ = ["serve", "up"]
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="The port.")
 @click.pass_context
 def serve(context: click.Context, host: str, port: int) -> None:
-    """Collect events over HTTP, in Segment's way; keys are in ENGAGE_WRITE_KEYS."""
+    """Collect events over HTTP, in Segment's way and CleverTap's; hand out messages, follow links.
+
+    Keys are in ENGAGE_WRITE_KEYS and ENGAGE_SECRET_KEY.
+    """
     try:
         import uvicorn
 

@@ -40,8 +40,9 @@ def erase_user(lake: Lake, user_id: str, *, finished: Collection[str]) -> Erased
     """Take one person out of every dataset and every recipients file.
 
     All of it happens in one commit: killed at any instant, either nothing has changed or the next writer or query
-    finishes it. Events under an anonymous id go too, where that id was ever known as this person's alone. In recipients
-    files the row stays, so that counts and message ids do, under a random name and without address and context.
+    finishes it. What lies under an anonymous id goes too, where that id was ever known as this person's alone. In
+    recipients files the row stays, so that counts and message ids do, under a random name and without address and
+    context.
     The derived tables go as a whole and are made anew by the next compaction.
     What the person said goes with them, an unsubscription included: an address that is imported anew is a new one.
     Backups, imported source files, the sending ledger and the hashed rows of ad audiences are not touched.
@@ -72,9 +73,15 @@ def erase_user(lake: Lake, user_id: str, *, finished: Collection[str]) -> Erased
             if "user_id" not in dataset.schema.names:
                 continue
             theirs = f"user_id = {text(user_id)}"
-            if dataset.name == "events" and names:
+            former = {
+                "events": "user_id is null and anonymous_id",
+                "profiles": "source = 'anonymous' and user_id",
+                "devices": "source = 'anonymous' and user_id",
+                "notifications": "starts_with(user_id, 'anon-') and user_id",
+            }.get(dataset.name)
+            if former and names:
                 known = ", ".join(text(name) for name in names)
-                theirs = f"({theirs} or (user_id is null and anonymous_id in ({known})))"
+                theirs = f"({theirs} or ({former} in ({known})))"
             glob = text(lake.folder(dataset.name) / "*" / "*.parquet")
             found = connection.sql(
                 f"select distinct filename from read_parquet({glob}, hive_partitioning = false, filename = true, "

@@ -17,6 +17,7 @@ from engage.server.links import link_routes
 from engage.server.messages import Messages
 from engage.server.probes import probe_routes
 from engage.server.sdk_files import sdk_routes
+from engage.server.uploads import Uploads
 from engage.server.users import Users
 from engage.settings import secret
 from engage.workspace import Workspace
@@ -52,6 +53,7 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
     messages = Messages(workspace, journal, collector, users)
     routes = [
         *collector.routes(),
+        *Uploads(journal).routes(),
         *messages.routes(),
         *Devices(workspace, journal, users).routes(),
         *link_routes(workspace, journal, folding),

@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import json
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -18,13 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engage.server.fields import Rejected, dead_letter, journal_line
 from engage.server.journal import Journal
+from engage.server.rate import Rate
 from engage.server.requests import Answer, append, read_json
-from engage.server.segment_api import KINDS, Rejected, translate
+from engage.server.segment_api import KINDS, translate
 
 __all__ = ["Collector"]
 
-_MESSAGE = 32 << 10  # bytes of one message, as in Segment
 _BATCH = 5_000  # messages
 
 
@@ -38,8 +37,8 @@ class Collector:
     """
 
     def __init__(self, journal: Journal, write_keys: Sequence[str], *, rate: float = 50_000) -> None:
-        self._journal, self._keys, self._rate = journal, [key.encode() for key in write_keys], rate
-        self._budgets: dict[bytes, tuple[float, float]] = {}
+        self._journal, self._keys = journal, [key.encode() for key in write_keys]
+        self._rate = Rate(rate)
 
     def routes(self) -> list[Route]:
         """The collector's routes."""
@@ -65,7 +64,7 @@ class Collector:
             else:
                 messages, kind, sent_at = [body], None if path == "i" else path, None
                 body.pop("writeKey", None)
-            self._spend(key, len(messages))
+            self._rate.spend(key, len(messages))
             with self._journal.receiving() as received_at:
                 told = [_line(message, kind, sent_at, received_at) for message in messages]
                 if told:
@@ -96,31 +95,10 @@ class Collector:
             raise Answer(401, "the write key is not known", **{"WWW-Authenticate": 'Basic realm="engage"'})
         return given
 
-    def _spend(self, key: bytes, count: int) -> None:
-        now = time.monotonic()
-        budget, then = self._budgets.get(key, (self._rate, now))
-        budget = min(self._rate, budget + (now - then) * self._rate)
-        if budget <= 0:
-            self._budgets[key] = (budget, now)
-            raise Answer(429, "too many messages", **{"Retry-After": str(1 + int(-budget / self._rate))})
-        self._budgets[key] = (budget - count, now)
-
 
 def _line(message: Any, kind: str | None, sent_at: Any, received_at: datetime) -> tuple[bytes, str]:
     """One line of the journal, and why the message was rejected, if it was."""
     try:
-        rows = translate(message, kind, sent_at=sent_at, received_at=received_at)
-        line = json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        if len(line) > _MESSAGE:
-            raise Rejected(f"larger than {_MESSAGE} bytes")
-        return line + b"\n", ""
+        return journal_line(translate(message, kind, sent_at=sent_at, received_at=received_at)), ""
     except Rejected as error:
-        reason = error.what
-    except (ValueError, UnicodeEncodeError, RecursionError):
-        reason = "not JSON: an infinite number or broken Unicode"
-    try:
-        kept = json.dumps(message)[:_MESSAGE]
-    except RecursionError:
-        kept = "…"
-    record = {"rejected": reason, "received_at": received_at.isoformat(), "message": kept}
-    return json.dumps(record).encode() + b"\n", reason
+        return dead_letter(message, error.what, received_at), error.what

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -20,9 +19,10 @@ from engage.errors import EngageError
 from engage.lake.runs import Run, read_run
 from engage.server.arrivals import Arrivals
 from engage.server.collector import Collector
+from engage.server.fields import Rejected, journal_line
 from engage.server.journal import Journal
 from engage.server.requests import Answer, append, read_json
-from engage.server.segment_api import Rejected, translate
+from engage.server.segment_api import translate
 from engage.server.users import Users
 from engage.vocabulary import PULLED_CHANNELS, Channel, Event
 from engage.workspace import Workspace
@@ -175,7 +175,7 @@ class Messages:
                 "properties": properties,
             }
             rows = translate(message, "track", sent_at=sent_at, received_at=received_at, proven=True)
-            line = json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+            line = journal_line(rows)
         return line, (message_id, report_id, notes)
 
     def _sent(self, user: str, message_id: str, run_id: Any, *, known: bool) -> Run | None:

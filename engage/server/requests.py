@@ -29,6 +29,7 @@ class Answer(Exception):
     """
 
     def __init__(self, status: int, error: str, **headers: str) -> None:
+        self.status, self.error, self.headers = status, error, headers
         self.response = JSONResponse({"success": False, "error": error}, status, headers=headers)
 
 

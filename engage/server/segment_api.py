@@ -7,25 +7,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from engage.errors import EngageError
+from engage.server.fields import ANONYMOUS, EARLIEST, Rejected, check_depth, moment, object_of, text
 from engage.vocabulary import MESSAGE_EVENTS, Event
 
-__all__ = ["KINDS", "Rejected", "translate"]
+__all__ = ["KINDS", "translate"]
 
 KINDS = ("identify", "track", "page", "screen", "group", "alias")
 """Kinds of messages there are."""
 
-_DEPTH = 16
-_LENGTH = 512  # characters of an id or a name
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _OF_THE_USER = {Event.NOTIFICATION_VIEWED, Event.NOTIFICATION_CLICKED, Event.NOTIFICATION_DISMISSED}
-
-
-class Rejected(EngageError):
-    """A message that cannot be taken, with its reason."""
 
 
 def translate(
@@ -52,16 +45,16 @@ def translate(
     """
     if not isinstance(message, Mapping):
         raise Rejected("a message is not an object")
-    _check_depth(message)
+    check_depth(message)
     kind = kind or message.get("type")
     if kind not in KINDS:
         raise Rejected("type is not one of " + ", ".join(KINDS))
-    user, anonymous = _text(message, "userId"), _text(message, "anonymousId")
+    user, anonymous = text(message, "userId"), text(message, "anonymousId")
     if not user and not anonymous and not (kind == "alias" and message.get("previousId")):
         raise Rejected("userId and anonymousId are both empty")
     sent = message.get("sentAt") or sent_at
     change = {
-        "change_id": _text(message, "messageId") or secrets.token_hex(16),
+        "change_id": text(message, "messageId") or secrets.token_hex(16),
         "changed_at": _time(message, sent, received_at).isoformat(),
         "received_at": received_at.isoformat(),
     }
@@ -69,30 +62,30 @@ def translate(
         return {"events": _event(message, kind, user, anonymous, change, proven)}
     rows: dict[str, dict[str, Any]] = {}
     if kind == "alias":
-        previous = _text(message, "previousId") or anonymous
+        previous = text(message, "previousId") or anonymous
         if not user or not previous:
             raise Rejected("alias needs userId and previousId")
         return {"identities": {**change, "anonymous_id": previous, "user_id": user}}
-    traits = _object(message, "traits")
+    traits = object_of(message, "traits")
     if kind == "group":
-        traits = {"group_id": _text(message, "groupId"), "group": traits}
+        traits = {"group_id": text(message, "groupId"), "group": traits}
         if not traits["group_id"]:
             raise Rejected("groupId is empty")
-    person = user or anonymous
-    rows["profiles"] = {**change, "user_id": person, "properties": traits, "source": "segment"}
+    person, source = user or anonymous, "segment" if user else ANONYMOUS
+    rows["profiles"] = {**change, "user_id": person, "properties": traits, "source": source}
     if user and anonymous and user != anonymous:
         rows["identities"] = {**change, "anonymous_id": anonymous, "user_id": user}
-    device = _object(_object(message, "context"), "device")
-    if token := _text(device, "token", length=4096):
+    device = object_of(object_of(message, "context"), "device")
+    if token := text(device, "token", length=4096):
         rows["devices"] = {
             **change,
             "user_id": person,
             "channel": "push",
-            "platform": (_text(device, "type") or "").lower() or None,
+            "platform": (text(device, "type") or "").lower() or None,
             "token": token,
             "environment": None,
             "active": True,
-            "source": "segment",
+            "source": source,
         }
     return rows
 
@@ -100,9 +93,9 @@ def translate(
 def _event(
     message: Mapping[str, Any], kind: str, user: str | None, anonymous: str | None, change: dict[str, Any], proven: bool
 ) -> dict[str, Any]:
-    properties = _object(message, "properties")
+    properties = object_of(message, "properties")
     if kind == "track":
-        name = _text(message, "event")
+        name = text(message, "event")
         if not name:
             raise Rejected("event is empty")
         if name in MESSAGE_EVENTS and not (proven and user and name in _OF_THE_USER):
@@ -126,59 +119,12 @@ def _time(message: Mapping[str, Any], sent_at: Any, received_at: datetime) -> da
     given = message.get("originalTimestamp") or message.get("timestamp")
     if not given:
         return received_at
-    happened = _moment(given, "timestamp")
+    happened = moment(given, "timestamp")
     try:
         if sent_at:
-            happened = received_at - (_moment(sent_at, "sentAt") - happened)
+            happened = received_at - (moment(sent_at, "sentAt") - happened)
     except OverflowError:
         raise Rejected("timestamp and sentAt are too far apart") from None
-    if happened < _EARLIEST:
+    if happened < EARLIEST:
         raise Rejected("timestamp lies before the year 2000")
     return min(happened, received_at)
-
-
-def _moment(value: Any, name: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        raise Rejected(f"{name} is not an ISO 8601 time") from None
-
-
-def _text(message: Mapping[str, Any], name: str, *, length: int = _LENGTH) -> str | None:
-    value = message.get(name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise Rejected(f"{name} is not text")
-    if isinstance(value, int) and value.bit_length() > 64:
-        raise Rejected(f"{name} is too large")
-    text = str(value)
-    if len(text) > length:
-        raise Rejected(f"{name} is longer than {length} characters")
-    if "\x00" in text:
-        raise Rejected(f"{name} holds a null character")
-    return text
-
-
-def _object(message: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = message.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise Rejected(f"{name} is not an object")
-    return value
-
-
-def _check_depth(message: Mapping[str, Any]) -> None:
-    level: list[Any] = [message]
-    for _ in range(_DEPTH):
-        level = [
-            child
-            for item in level
-            for child in (item.values() if isinstance(item, Mapping) else item)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return
-    raise Rejected(f"nested deeper than {_DEPTH} levels")

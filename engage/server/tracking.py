@@ -70,12 +70,13 @@ class MessageEvents:
             Backlogged: The log is full.
             OSError: The disk refused.
         """
-        lines = []
-        for event in events:
-            at = event["event_time"].isoformat()
-            row = {**event, "anonymous_id": None, "event_time": at, "received_at": at, "source": "tracking"}
-            lines.append(json.dumps({"events": row}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        await self._journal.append(b"".join(lines))
+        with self._journal.receiving() as now:
+            lines = []
+            for event in events:
+                times = {"event_time": event["event_time"].isoformat(), "received_at": now.isoformat()}
+                row = {**event, **times, "anonymous_id": None, "source": "tracking"}
+                lines.append(json.dumps({"events": row}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+            await self._journal.append(b"".join(lines))
 
 
 def tracking_routes(links: Links, events: MessageEvents) -> list[Route]:

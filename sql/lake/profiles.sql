@@ -1,11 +1,22 @@
 -- Title: Each user's properties, latest word first; common ones as columns
 -- grain: user_id
 -- What was first learnt of a person counts also for the time before: an address imported late is not thereby unknown
--- as of an earlier day. Columns that a query does not name are never computed.
-with changes as (
+-- as of an earlier day. Columns that a query does not name are never computed. What was learnt of a stranger is their own
+-- once they are known; only rows marked so, since anybody may claim to have been somebody.
+with learnt as (
     select user_id, changed_at, change_id, properties
     from read_parquet(lake('profiles'), hive_partitioning = false)
-    where known(received_at)
+    where known(received_at) and source is distinct from 'anonymous'
+    union all
+    select coalesce(person.user_id, change.user_id), change.changed_at, change_id, properties
+    from read_parquet(lake('profiles'), hive_partitioning = false) as change
+    left join identities as person on person.anonymous_id = change.user_id
+    where known(received_at) and source = 'anonymous'
+),
+
+changes as (
+    select user_id, changed_at, change_id, properties
+    from learnt
     qualify visible(changed_at) or row_number() over (partition by user_id order by changed_at, change_id) = 1
 ),
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +24,7 @@ from engage.server.app import create_app
 
 KEY = "write-key-of-the-tests"
 SECRET = "a secret of the tests, thirty-two bytes or more"
+ACCOUNT, PASSCODE = "TEST-ACCOUNT", "passcode-of-the-tests"
 
 
 class Server:
@@ -30,7 +34,8 @@ class Server:
 
     def __init__(self, workspace: engage.Workspace, **environment: str) -> None:
         self.workspace = workspace
-        self._environment = os.environ | {"ENGAGE_WRITE_KEYS": KEY, "ENGAGE_SECRET_KEY": SECRET} | environment
+        self._environment = os.environ | {"ENGAGE_WRITE_KEYS": KEY, "ENGAGE_SECRET_KEY": SECRET}
+        self._environment |= {"ENGAGE_CLEVERTAP_PASSCODES": f"{ACCOUNT}:{PASSCODE}"} | environment
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -76,6 +81,7 @@ def client(workspace: engage.Workspace, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A client of a server in a thread of this process, with its write key."""
     monkeypatch.setenv("ENGAGE_WRITE_KEYS", KEY)
     monkeypatch.setenv("ENGAGE_SECRET_KEY", SECRET)
+    monkeypatch.setenv("ENGAGE_CLEVERTAP_PASSCODES", f"other:other-passcode, {ACCOUNT}:{PASSCODE}")
     app = create_app(workspace, fold_every=0.05)
     http = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", ws="none"))
     thread = threading.Thread(target=http.run)
@@ -90,6 +96,42 @@ def client(workspace: engage.Workspace, monkeypatch: pytest.MonkeyPatch) -> Iter
     finally:
         http.should_exit = True
         thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Runs a script of ``tests/clients`` beside the clients it needs; gives what it printed as JSON.
+
+    Without Node the tests are skipped, but never in CI.
+    """
+    if not (shutil.which("node") and shutil.which("npm")):
+        if os.environ.get("CI"):
+            pytest.fail("the tests of other people's clients need Node: apt-get install nodejs npm")
+        pytest.skip("there is no Node here")
+    folder = tmp_path_factory.mktemp("clients") / "clients"
+    shutil.copytree(Path(__file__).parents[1] / "clients", folder, ignore=shutil.ignore_patterns("node_modules"))
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--prefer-offline"]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+    def run(script: str, *arguments: str, given: Any = None) -> Any:
+        command = ["node", script, *arguments]
+        done = subprocess.run(command, cwd=folder, input=json.dumps(given), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout or "null")
+
+    return run
+
+
+@pytest.fixture
+def landed(workspace: engage.Workspace, eventually: Any) -> Callable[..., list[dict[str, Any]]]:
+    """Ask the lake until there are enough rows."""
+
+    def rows(sql: str, count: int = 1) -> list[dict[str, Any]]:
+        eventually(lambda: workspace.sql(sql).height >= count)
+        return workspace.sql(sql).to_dicts()
+
+    return rows
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,16 +12,8 @@ from rudderstack.analytics.client import Client as RudderClient
 from segment.analytics.client import Client as SegmentClient
 
 import engage
-from engage.server.segment_api import Rejected, translate
-
-
-@pytest.fixture
-def landed(workspace: engage.Workspace, eventually: Any) -> Callable[..., list[dict[str, Any]]]:
-    def rows(sql: str, count: int = 1) -> list[dict[str, Any]]:
-        eventually(lambda: workspace.sql(sql).height >= count)
-        return workspace.sql(sql).to_dicts()
-
-    return rows
+from engage.server.fields import Rejected
+from engage.server.segment_api import translate
 
 
 def track(number: int = 0, **more: Any) -> dict[str, Any]:
@@ -129,6 +120,21 @@ def test_segments_own_client(server: Any, landed: Any) -> None:
     client.shutdown()
     assert landed("select count(*) as n from user_events having count(*) = 251") == [{"n": 251}]
     assert landed("select user_id from profiles where properties->>'$.city' = 'Pune'") == [{"user_id": "u1"}]
+
+
+def test_segments_own_client_for_node(server: Any, node: Any, landed: Any) -> None:
+    node("segment.cjs", server.url, server.key)
+    landed("select 1 from user_events", 52)
+    counts = landed("select event_name, count(*) as n from user_events group by 1 order by 1", 3)
+    assert [(row["event_name"], row["n"]) for row in counts] == [
+        ("Charged", 1),
+        ("Page Viewed", 1),
+        ("Product Viewed", 50),
+    ]
+    landed("select 1 from identities")
+    assert landed("select distinct user_id from user_events") == [{"user_id": "u1"}]
+    (charged,) = landed("select event_time::varchar as at from user_events where event_name = 'Charged'")
+    assert charged["at"].startswith("2026-03-01 12:00:00")
 
 
 def test_rudderstacks_own_client_which_packs(server: Any, landed: Any) -> None:
