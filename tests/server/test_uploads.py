@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -136,6 +137,13 @@ def test_who_wants_no_mail_gets_none_and_a_later_yes_does_not_undo_it(upload: An
     assert upload(wants(False, TS), wants(True, TS + 1)).json()["processed"] == 2
     said = landed("select user_id, channel, subscribed from consents")
     assert said == [{"user_id": "ada", "channel": "email", "subscribed": False}]
+
+
+def test_the_records_of_the_how_to_are_taken_as_it_says(upload: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "from-clevertap.md").read_text(encoding="utf-8")
+    told = upload(*json.loads(text.split("```json")[1].split("```")[0])["d"]).json()
+    said = text.split('{"status":"partial"')[1].split('"record":')[0]
+    assert json.dumps(told, separators=(",", ":")).startswith('{"status":"partial"' + said)
 
 
 @pytest.mark.parametrize(
