@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test chaos bench lint canvas canvas-check format clean
+.PHONY: demo test chaos bench docs lint canvas canvas-check format clean
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ bench: $(READY)  ## how fast a million are planned, and a run is sent against th
 	$(BIN)/python bench/planning.py
 	$(BIN)/python bench/journeys.py
 	$(BIN)/python bench/delivery.py
+
+docs: $(READY)  ## build the documentation into site/; a broken link or reference fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lint: $(READY) canvas-check  ## ruff, mypy, import-linter, marimo check, the canvas as built
 	$(BIN)/ruff check .

@@ -97,6 +97,7 @@ class Engine:
             if "memory_limit" in settings.options
             else "",
             f"create macro lake(dataset) as {literal(str(settings.lake))} || '/' || dataset || '/*/*.parquet'",
+            f"create macro workspace_file(path) as {literal(str(settings.root))} || '/' || path",
             "create macro as_of() as coalesce(getvariable('as_of'), current_timestamp)",
             "create macro visible(t) as getvariable('as_of') is null or t < getvariable('as_of')",
             "create macro known(t) as getvariable('known_at') is null or t <= getvariable('known_at')",
@@ -271,10 +272,9 @@ class Engine:
             where = f"line {match[1]}" + (f", column {caret - len(match[0])}" if caret > len(match[0]) else "")
         if isinstance(error, duckdb.PermissionException):
             return ReadOnlyError(what, where=where, hint="a query reads the workspace's own files only")
-        for name, fault in self._views.broken.items():
-            if name.startswith("segments.") and name.split(".")[1] in what and "does not exist" in what:
-                path = f"sql/segments/{name.split('.')[1]}.sql"
-                return QueryError(fault.split("\n", 1)[0], where=path, hint="mend that file")
+        if culprit := self._views.culprit(what):
+            file, fault = culprit
+            return QueryError(fault, where=file, hint="mend that file")
         if isinstance(error, duckdb.CatalogException) and "segments." in what and "does not exist" in what:
             return UnknownSegmentError(what, where=where)  # type: ignore[return-value]
         hint = ""

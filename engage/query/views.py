@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ __all__ = ["VIEW_FOLDERS", "ViewSet"]
 
 VIEW_FOLDERS = {"lake": "main", "segments": "segments"}
 """Folders under ``sql/`` whose files are relations, and the schema they are in."""
+
+
+_MISSING = re.compile(r"Table with name ([\w.\"]+) does not exist")
 
 
 class ViewSet:
@@ -55,6 +59,28 @@ class ViewSet:
                 self.broken[_qualified(schema, path.stem)] = str(error)
         self._create(connection, waiting)
         self._seen = seen
+
+    def culprit(self, fault: str) -> tuple[str, str] | None:
+        """The file to mend where a relation is missing, which may be one that the missing one selects from.
+
+        Args:
+            fault: What DuckDB says, e.g. that a table does not exist.
+
+        Returns:
+            The file, as in ``sql/lake/events.sql``, and its own fault; None where no file of ours is behind it.
+        """
+        found = None
+        seen: set[str] = set()
+        while match := _MISSING.search(fault):
+            name = match[1].replace('"', "")
+            name = name if name in self.broken else f"segments.{name}"
+            if name not in self.broken or name in seen:
+                break
+            seen.add(name)
+            fault = self.broken[name]
+            folder = "segments" if name.startswith("segments.") else "lake"
+            found = f"sql/{folder}/{name.removeprefix('segments.')}.sql", fault.split("\n", 1)[0]
+        return found
 
     def _files(self, folder: str) -> Iterable[Path]:
         with contextlib.suppress(FileNotFoundError):
