@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from engage.server.api_docs import docs_routes
 from engage.server.collector import Collector
 from engage.server.cors import OpenToPages
 from engage.server.devices import Devices
@@ -58,6 +59,7 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
         *Devices(workspace, journal, users).routes(),
         *link_routes(workspace, journal, folding),
         *sdk_routes(),
+        *docs_routes(),
         *probe_routes(workspace, journal, folding),
     ]
     return Starlette(routes=routes, middleware=[Middleware(OpenToPages)], lifespan=lifespan)
