@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test chaos bench docs lint canvas canvas-check format clean
+.PHONY: demo test chaos bench docs lint canvas canvas-check sbom format clean
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,12 @@ bench: $(READY)  ## how fast a million are planned, and a run is sent against th
 
 docs: $(READY)  ## build the documentation into site/; a broken link or reference fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+sbom: $(READY)  ## list every library of an installation with its version and licence; ENVIRONMENT=/path/to/venv
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+		-o build/sbom.json $(or $(ENVIRONMENT),$(VENV))/bin/python
 
 lint: $(READY) canvas-check  ## ruff, mypy, import-linter, marimo check, the canvas as built
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -39,6 +40,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the reference of the SQL files, made from their headers."""
     files.append(File.generated(config, "reference/sql.md", content=sql_reference(_ROOT / "sql")))
     return files
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Take out Sphinx's roles, and what click gives options without a default."""
+    html = re.sub(r":(?:meth|func|class|data|mod|attr|exc):(?=<code>)", "", html)
+    return html.replace("<code>Sentinel.UNSET</code>", "")
 
 
 def sql_reference(sql: Path) -> str:
