@@ -111,13 +111,15 @@ def _(canvas, drawing, journey):
 
 
 @app.cell
-def _():
+def _(ws):
     save_button = mo.ui.run_button(label="Save", kind="success")
     simulate_button = mo.ui.run_button(label="Simulate")
-    days = mo.ui.number(1, 365, value=30, label="over the past days")
+    days = mo.ui.number(1, 365, value=30, label="over the days")
+    times = {words: moment for words, moment in pages.moments(ws).items() if moment != "day"}
+    until_choice = mo.ui.dropdown(list(times), value=next(iter(times)), label="up to", allow_select_none=False)
     against = mo.ui.checkbox(label="beside what is saved")
-    mo.hstack([save_button, simulate_button, days, against], justify="start", wrap=True)
-    return against, days, save_button, simulate_button
+    mo.hstack([save_button, simulate_button, days, until_choice, against], justify="start", wrap=True)
+    return against, days, save_button, simulate_button, times, until_choice
 
 
 @app.cell
@@ -129,9 +131,9 @@ def _(drawn, is_valid, journey, save_button, ws):
 
 
 @app.cell
-def _(against, days, drawing, drawn, is_valid, journey, simulate_button):
+def _(against, days, drawing, drawn, is_valid, journey, simulate_button, times, until_choice):
     mo.stop(not simulate_button.value or not is_valid)
-    _until = datetime.now(UTC)
+    _until = times[until_choice.value] or datetime.now(UTC)
     _since = _until - timedelta(days=days.value)
     with mo.status.spinner("Running it over what happened"):
         _found = pages.tried(lambda: journey.simulate(_since, _until, step="1 day", values=drawn))

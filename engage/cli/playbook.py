@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 import polars as pl
 
 from engage.cli.options import as_of_option, opened, param_option, parsed_params
 from engage.cli.output import format_option, say, show
+from engage.query.files import parse_value
 
 __all__ = ["playbook"]
 
@@ -36,8 +39,8 @@ def show_(context: click.Context, name: str, params: tuple[str, ...], as_of: str
     book = filled.playbook
     for line in (book.title, f"why: {book.why}", f"when: {book.when}", f"expect: {book.expect}"):
         say(line)
-    for key, value in filled.answers.items():
-        say(f"{key} = {value}")
+    for key, about in book.asks.items():
+        say(f"{key} = {filled.answers[key]}  # {about}")
     for segment, people in filled.reach.items():
         say(f"{people:,} people in {segment} now")
 
@@ -47,13 +50,22 @@ def show_(context: click.Context, name: str, params: tuple[str, ...], as_of: str
 @click.option("--name", "journey", help="The journey's name; the playbook's by default.")
 @param_option
 @click.option("--now", metavar="TIME", help="The clock.")
+@click.option("--yes", "-y", is_flag=True, help="Take what the lake suggests; at a terminal it is asked otherwise.")
 @click.pass_context
-def add(context: click.Context, name: str, journey: str | None, params: tuple[str, ...], now: str | None) -> None:
+def add(
+    context: click.Context, name: str, journey: str | None, params: tuple[str, ...], now: str | None, yes: bool
+) -> None:
     """Make a journey of playbook NAME, as a draft, and tell what it would have done in the past 30 days."""
-    made = opened(context).create_from_playbook(name, journey, parsed_params(params), now)
+    workspace, answers = opened(context), parsed_params(params)
+    if not yes and sys.stdin.isatty():
+        for key, about in workspace.fill_playbook(name, answers, now).playbook.asks.items():
+            if key not in answers:
+                # Asked one after another: what is suggested follows from the answers before.
+                suggested = workspace.fill_playbook(name, answers, now).answers[key]
+                answers[key] = parse_value(str(click.prompt(f"{about}\n  {key}", default=suggested)))
+    made = workspace.create_from_playbook(name, journey, answers, now)
     say(f"made data/journeys/{made.journey.definition.journey_id}.toml")
     for segment, people in made.filled.reach.items():
         say(f"{people:,} people in {segment} now")
-    if made.simulation:
-        say(f"{made.simulation.entries:,} would have entered in the past 30 days")
-        show(made.simulation.messages, "table")
+    say(f"{made.simulation.entries:,} would have entered in the past 30 days")
+    show(made.simulation.messages, "table")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from engage.journeys.record import Record, State, spans
@@ -11,7 +12,15 @@ from engage.query.engine import Engine
 __all__ = ["advance"]
 
 
-def advance(engine: Engine, record: Record, state: State, until: datetime, *, ordered: bool = True) -> int:
+def advance(
+    engine: Engine,
+    record: Record,
+    state: State,
+    until: datetime,
+    *,
+    ordered: bool = True,
+    drafts: Mapping[str, str] | None = None,
+) -> int:
     """Work out and record every move that falls due before a time.
 
     Args:
@@ -20,6 +29,7 @@ def advance(engine: Engine, record: Record, state: State, until: datetime, *, or
         state: What was decided about it; its `until` is moved on.
         until: The end, exclusive.
         ordered: Whether equal moves are to be equal bytes; a simulation need not.
+        drafts: SQL of segments that have no file yet, by name; only for a simulation.
 
     Returns:
         How many moves there were.
@@ -44,6 +54,7 @@ def advance(engine: Engine, record: Record, state: State, until: datetime, *, or
                 state.launched_at or since,
                 state.open_spans(span),
                 ordered,
+                drafts or {},
             )
             total += record.append(span[1], tick.run)
     state.until = until

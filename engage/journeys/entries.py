@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -50,6 +50,7 @@ def entries_sql(
     launched_at: datetime,
     walks: str,
     folder: Path,
+    drafts: Mapping[str, str],
 ) -> str:
     """SQL of the entries: `user_id`, `entry_at`, `detail`, one row an entry.
 
@@ -63,11 +64,12 @@ def entries_sql(
         launched_at: When a segment without cron is asked.
         walks: SQL of all walks so far: `user_id`, `entry_at`.
         folder: Where it may put what it has to ask first.
+        drafts: See :func:`segment_sql`.
     """
     entry = journey.entry
     begin = max(span[0], journey.start) if journey.start else span[0]
     end = min(span[1], journey.end) if journey.end else span[1]
-    told = _told(engine, journey, binder, (begin, end), launched_at, folder)
+    told = _told(engine, journey, binder, (begin, end), launched_at, folder, drafts)
     spans = " or ".join(f"t >= {literal(since)} and t < {literal(until)}" for since, until in open_spans) or "false"
     gap = int(entry.again_after.total_seconds() * 1_000_000) if entry.again_after else None
     detail = (
@@ -135,7 +137,29 @@ from chosen join told on told.user_id = chosen.user_id and told.t = chosen.entry
 """
 
 
-def _told(engine: Engine, journey: Journey, binder: Binder, span: Span, launched_at: datetime, folder: Path) -> str:
+def segment_sql(engine: Engine, name: str, drafts: Mapping[str, str]) -> str:
+    """SQL of a segment with its parameters' defaults in place.
+
+    Args:
+        engine: What answers.
+        name: Which.
+        drafts: Such SQL by name of segments that have no file yet; they go before those that have.
+    """
+    if name in drafts:
+        return drafts[name]
+    segment = find_segment(engine, name)
+    return with_literals(segment.sql.rstrip().rstrip(";"), segment.params)
+
+
+def _told(
+    engine: Engine,
+    journey: Journey,
+    binder: Binder,
+    span: Span,
+    launched_at: datetime,
+    folder: Path,
+    drafts: Mapping[str, str],
+) -> str:
     """SQL of all who might enter: `user_id`, `t`, `detail`."""
     entry = journey.entry
     since, until = span
@@ -143,8 +167,7 @@ def _told(engine: Engine, journey: Journey, binder: Binder, span: Span, launched
         name = str(entry.segment)
         parts = []
         for number, moment in enumerate(segment_times(journey, engine.settings.timezone, span, launched_at)):
-            segment = find_segment(engine, name)
-            body = with_literals(segment.sql.rstrip().rstrip(";"), segment.params)
+            body = segment_sql(engine, name, drafts)
             path = folder / f"segment-{number}.parquet"
             engine.copy(f"select distinct user_id::varchar as user_id from ({body}\n)", None, path, as_of=moment)
             parts.append(

@@ -52,6 +52,7 @@ def simulate(
     *,
     step: timedelta | None = None,
     prices: Mapping[str, float] | None = None,
+    drafts: Mapping[str, str] | None = None,
 ) -> Simulation:
     """Run a journey over a span of history with the same SQL as the tick; nothing is sent or recorded.
 
@@ -66,6 +67,7 @@ def simulate(
         until: Until before when.
         step: How far each tick goes; None for all in one.
         prices: A message's price by channel.
+        drafts: SQL of segments that have no file yet, by name.
     """
     name = journey.journey_id
     with Record(engine.settings, name).scratch() as folder:
@@ -74,7 +76,7 @@ def simulate(
         reached = since
         while reached < until:
             reached = min(reached + step, until) if step else until
-            advance(engine, record, state, reached, ordered=False)
+            advance(engine, record, state, reached, ordered=False, drafts=drafts)
             if reached < until:
                 record.tidy(engine)
         moves = record.moves()

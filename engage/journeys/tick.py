@@ -15,14 +15,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from engage.analysis.events import Binder
-from engage.analysis.segments import find_segment
-from engage.journeys.entries import Span, entries_sql, entry_rows
+from engage.journeys.entries import Span, entries_sql, entry_rows, segment_sql
 from engage.journeys.facts import Asked, asked_by, case_selector, changes_sql, facts_sql, reach_sql
 from engage.journeys.graph import Branch, ChannelChoice, Journey, Wait
 from engage.journeys.rounds import round_sql, updates
 from engage.lake.schema import TRANSITIONS
 from engage.query.engine import Engine
-from engage.query.files import literal, with_literals
+from engage.query.files import literal
 
 __all__ = ["Tick", "change_id_sql"]
 
@@ -49,6 +48,7 @@ class Tick:
         launched_at: When it was launched.
         open_spans: When people may enter.
         ordered: Whether the rows are to be in the order of the record, so that equal moves are equal bytes.
+        drafts: SQL of segments that have no file yet.
     """
 
     engine: Engine
@@ -60,6 +60,7 @@ class Tick:
     launched_at: datetime
     open_spans: Sequence[Span]
     ordered: bool = True
+    drafts: Mapping[str, str] = field(default_factory=dict)
     _asked: Asked = field(default_factory=Asked)
     _made: dict[str, str] = field(default_factory=dict)
 
@@ -111,6 +112,7 @@ class Tick:
             launched_at=self.launched_at,
             walks=f"select user_id, entry_at from ({self.walks})",
             folder=self.folder,
+            drafts=self.drafts,
         )
         self._copy(entry_rows(journey, version, entries), self._path("entries"), binder)
 
@@ -262,8 +264,7 @@ class Tick:
         """Who is in a segment when the tick ends."""
         key = f"member-{segment}"
         if key not in self._made:
-            found = find_segment(self.engine, segment)
-            body = with_literals(found.sql.rstrip().rstrip(";"), found.params)
+            body = segment_sql(self.engine, segment, self.drafts)
             self._copy(f"select distinct user_id::varchar as user_id from ({body}\n)", self._path(key))
             self._made[key] = f"select user_id from ({self._read(key)})"
         return self._made[key]

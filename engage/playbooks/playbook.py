@@ -13,7 +13,7 @@ from typing import Any
 
 from engage.campaigns.labels import create_label, list_labels
 from engage.errors import PlanError
-from engage.journeys.definition import create_journey
+from engage.journeys.definition import create_journey, journey_from
 from engage.journeys.facts import reach_sql
 from engage.journeys.graph import Journey
 from engage.journeys.simulation import Simulation, simulate
@@ -22,7 +22,7 @@ from engage.query.engine import Engine
 from engage.query.files import literal, read_params, with_literals
 from engage.vocabulary import Channel
 
-__all__ = ["Filled", "Playbook", "create_from_playbook", "list_playbooks", "read_playbook"]
+__all__ = ["Filled", "Playbook", "create_from_playbook", "fill", "list_playbooks", "preview", "read_playbook"]
 
 _CHANNELS = ("push", "email", "sms", "web_push", "in_app")
 _TITLE = {Channel.EMAIL: ("subject", "text"), Channel.SMS: (None, "body")}
@@ -47,6 +47,12 @@ class Playbook:
     when: str
     expect: str
     values: Mapping[str, Any]
+
+    @property
+    def asks(self) -> dict[str, str]:
+        """What it asks, by name, each as a line; the channel last."""
+        asked = {name: str(ask["about"]) for name, ask in self.values.get("asks", {}).items()}
+        return {**asked, "channel": "The channel: the one that reaches most people"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +126,18 @@ def fill(
     journey = _substituted(playbook.values["journey"], found)
     for node in journey["nodes"].values():
         if text := node.pop("text", None):
-            node["content"] = _content(node["channel"], playbook.values["texts"][text])
+            node["content"] = _content(node["channel"], _substituted(playbook.values["texts"][text], found))
     journey = {"title": playbook.title, "labels": [playbook.values["label"]], **journey}
     reach = {}
     for name, sql in segments.items():
         body = _bare(sql)
-        reach[name] = int(engine.frame(f"select count(*) from ({body}\n)", as_of=as_of).item())
+        reach[name] = int(engine.frame(f"select count(distinct user_id) from ({body}\n)", as_of=as_of).item())
     return Filled(playbook, found, segments, journey, reach)
 
 
 def _guess(engine: Engine, ask: Mapping[str, Any], found: Mapping[str, Any], as_of: datetime | None) -> Any:
+    if "sql" not in ask:
+        return ask["default"]
     used = {name: found[name] for name in engine.parameters(ask["sql"])}
     rows = engine.frame(ask["sql"], used or None, as_of=as_of)
     value = rows.item(0, 0) if rows.height else None
@@ -178,15 +186,41 @@ def _content(channel: str, text: Mapping[str, str]) -> dict[str, str]:
     return {**({title: text["title"]} if title else {}), body: text["body"]}
 
 
+def preview(
+    engine: Engine,
+    filled: Filled,
+    *,
+    now: datetime,
+    past: timedelta = timedelta(days=30),
+    prices: Mapping[str, float] | None = None,
+) -> Simulation:
+    """What a playbook would have done in the past, before anything of it is written.
+
+    A segment's file that is there already is asked as it is: it would not be written anew.
+
+    Args:
+        engine: What answers.
+        filled: The playbook, filled in.
+        now: The clock.
+        past: How much of the past to simulate.
+        prices: A message's price by channel.
+    """
+    name, folder = filled.playbook.name, engine.settings.sql / "segments"
+    drafts = {
+        segment: _bare(sql) for segment, sql in filled.segments.items() if not (folder / f"{segment}.sql").exists()
+    }
+    values = {key: value for key, value in filled.journey.items() if key != "labels"}  # it may have none yet
+    journey = journey_from(engine.settings, name, values, name)
+    return simulate(engine, journey, values, now - past, now, step=timedelta(days=1), prices=prices, drafts=drafts)
+
+
 def create_from_playbook(
     engine: Engine,
     filled: Filled,
     name: str,
     *,
     now: datetime,
-    past: timedelta = timedelta(days=30),
-    try_out: bool = True,
-) -> tuple[Journey, Simulation | None]:
+) -> Journey:
     """Write a playbook's files into the workspace, as a draft its owner may change: segments, label, journey.
 
     A segment file of that name that is there already is left as it is.
@@ -196,11 +230,6 @@ def create_from_playbook(
         filled: The playbook, filled in.
         name: The journey's name.
         now: The clock.
-        past: How much of the past to simulate.
-        try_out: Whether to.
-
-    Returns:
-        The journey, and what it would have done in the past.
 
     Raises:
         PlanError: The name is taken or not one.
@@ -215,7 +244,4 @@ def create_from_playbook(
     for label in filled.journey["labels"]:
         if label.casefold() not in {known.name.casefold() for known in list_labels(settings)}:
             create_label(settings, label, filled.playbook.title, now=now)
-    journey = create_journey(settings, name, filled.journey)
-    if not try_out:
-        return journey, None
-    return journey, simulate(engine, journey, filled.journey, now - past, now, step=timedelta(days=1))
+    return create_journey(settings, name, filled.journey)

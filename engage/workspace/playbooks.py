@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from engage.campaigns.estimate import read_prices
 from engage.journeys.simulation import Simulation
-from engage.playbooks.playbook import Filled, Playbook, create_from_playbook, fill, list_playbooks, read_playbook
+from engage.playbooks.playbook import (
+    Filled,
+    Playbook,
+    create_from_playbook,
+    fill,
+    list_playbooks,
+    preview,
+    read_playbook,
+)
 from engage.workspace.base import Time
 from engage.workspace.journeys import JourneyFace, OpenJourney
 
@@ -27,7 +36,7 @@ class FromPlaybook:
 
     journey: OpenJourney
     filled: Filled
-    simulation: Simulation | None
+    simulation: Simulation
 
 
 class PlaybookFace(JourneyFace):
@@ -40,6 +49,12 @@ class PlaybookFace(JourneyFace):
     def fill_playbook(self, name: str, answers: Mapping[str, Any] | None = None, as_of: Time = None) -> Filled:
         """Make a playbook fit this workspace, to be looked at; see :func:`engage.playbooks.playbook.fill`."""
         return fill(self.engine, read_playbook(name), answers, as_of=self.moment(as_of))
+
+    def preview_playbook(self, filled: Filled, now: Time = None) -> Simulation:
+        """What a playbook would have done in the past 30 days; see :func:`engage.playbooks.playbook.preview`."""
+        clock = self.moment(now) or datetime.now(UTC)
+        prices, _ = read_prices(self.settings)
+        return preview(self.engine, filled, now=clock, prices=prices)
 
     def create_from_playbook(
         self, playbook: str, name: str | None = None, answers: Mapping[str, Any] | None = None, now: Time = None
@@ -58,5 +73,5 @@ class PlaybookFace(JourneyFace):
         clock = self.moment(now) or datetime.now(UTC)
         filled = fill(self.engine, read_playbook(playbook), answers, as_of=clock)
         name = name or playbook
-        _, simulation = create_from_playbook(self.engine, filled, name, now=clock)
-        return FromPlaybook(self.journey(name), filled, simulation)
+        create_from_playbook(self.engine, filled, name, now=clock)
+        return FromPlaybook(self.journey(name), filled, self.preview_playbook(filled, clock))
