@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from engage.server.api_docs import docs_routes
+from engage.server.callbacks import Callbacks
 from engage.server.collector import Collector
 from engage.server.cors import OpenToPages
 from engage.server.devices import Devices
@@ -47,9 +48,10 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with folding.running(), messages.running():
+        async with folding.running(), messages.running(), callbacks.running():
             yield
 
+    callbacks = Callbacks(workspace, every=2 * fold_every)
     users, collector = Users(), Collector(journal, keys)
     messages = Messages(workspace, journal, collector, users)
     routes = [
@@ -57,6 +59,7 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
         *Uploads(journal).routes(),
         *messages.routes(),
         *Devices(workspace, journal, users).routes(),
+        *callbacks.routes(),
         *link_routes(workspace, journal, folding),
         *sdk_routes(),
         *docs_routes(),

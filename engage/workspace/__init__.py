@@ -8,6 +8,7 @@ from engage.settings import Settings, find_root
 from engage.template import copy_template
 from engage.workspace.base import Time
 from engage.workspace.behaviour import BehaviourFace
+from engage.workspace.callbacks import CallbackFace
 from engage.workspace.channels import ChannelFace
 from engage.workspace.cohorts import CohortFace
 from engage.workspace.consent import ConsentFace
@@ -26,6 +27,7 @@ __all__ = ["Time", "Workspace"]
 
 class Workspace(
     ChannelFace,
+    CallbackFace,
     LandingFace,
     QueryFace,
     SegmentFace,
