@@ -111,7 +111,8 @@ def _(canvas, drawing, journey):
 
 
 @app.cell
-def _(ws):
+def _(names, ws):
+    mo.stop(not names)
     save_button = mo.ui.run_button(label="Save", kind="success")
     simulate_button = mo.ui.run_button(label="Simulate")
     days = mo.ui.number(1, 365, value=30, label="over the days")

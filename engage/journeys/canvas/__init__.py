@@ -85,7 +85,7 @@ def figures(nodes: pl.DataFrame, edges: pl.DataFrame, messages: pl.DataFrame | N
     Returns:
         ``nodes``: by node `entered`, `share` of all entries, `waiting`, `median_seconds`, `cost`, and of those who
         left it for nowhere else: `goal`, who reached the goal there, and `lost`, whom an exit event or a new version
-        took out; at the entry `goal_share`, who reached the goal of all who entered. ``edges``: walks by
+        took out; at the entry `goal_share`, who reached the goal of all who entered, if anybody did. ``edges``: walks by
         ``source:port:target``.
     """
     summed = nodes.sort("version").group_by("node", maintain_order=True)
@@ -100,8 +100,8 @@ def figures(nodes: pl.DataFrame, edges: pl.DataFrame, messages: pl.DataFrame | N
     for row in edges.filter(pl.col("node").is_in([GOAL_MET, EXIT_MET, LEFT])).iter_rows(named=True):
         kind = "goal" if row["node"] == GOAL_MET else "lost"
         told[row["came_from"]][kind] = told[row["came_from"]].get(kind, 0) + row["walks"]
-    if entries:
-        told[ENTRY]["goal_share"] = entered.get(GOAL_MET, 0) / entries
+    if entries and GOAL_MET in entered:  # a goal that does not end the walk leaves no move
+        told[ENTRY]["goal_share"] = entered[GOAL_MET] / entries
     walks: dict[str, int] = {}
     for row in edges.iter_rows(named=True):
         key = f"{row['came_from']}:{row['port']}:{row['node']}"

@@ -56,6 +56,24 @@ function Flow({ model }) {
   const sent = useRef(JSON.stringify(model.get("graph"))), next = useRef(null), wanted = useRef(null);
   const flow = useReactFlow(), theme = useTheme();
 
+  /** All of it where that can be read, else its beginning. */
+  const settle = useCallback((duration) => {
+    const { width, height } = pane.current?.getBoundingClientRect() || {}, box = flow.getNodesBounds(flow.getNodes());
+    if (!width || !box.width) return;
+    const zoom = Math.min(1, Math.max(0.7, Math.min(width / box.width, height / box.height) * 0.92));
+    const fits = box.height * zoom <= height;
+    flow.setViewport({ zoom, x: (width - box.width * zoom) / 2 - box.x * zoom, y: (fits ? (height - box.height * zoom) / 2 : 24) - box.y * zoom }, { duration });
+  }, [flow]);
+  useEffect(() => {
+    let before = pane.current.clientWidth;
+    const seen = new ResizeObserver(() => {
+      const width = pane.current?.clientWidth;
+      if (width && width !== before) { before = width; settle(0); }
+    });
+    seen.observe(pane.current);
+    return () => seen.disconnect();
+  }, [settle]);
+
   const change = useCallback((make, tag) => dispatch({ kind: "change", make: (before) => make(graphs.placed(before)), tag }), []);
   const names = Object.keys(figures || {});
   const shown = names.includes(overlay) ? overlay : overlay === "none" ? "" : names.at(-1) || "";
@@ -132,7 +150,7 @@ function Flow({ model }) {
   const redo = () => dispatch({ kind: "redo" });
   const arrange = () => {
     change((before) => graphs.moved(before, graphs.arranged(before)));
-    setTimeout(() => flow.fitView({ duration: 200, maxZoom: 1 }), 50);
+    setTimeout(() => settle(200), 50);
   };
   const act = {
     replace: (id, values, renamed) => change((before) => graphs.replaced(before, id, values, renamed), `node ${id}`),
@@ -201,7 +219,7 @@ function Flow({ model }) {
             graphs.connected(old.source === source && old.sourceHandle === sourceHandle ? before : graphs.connected(before, old.source, old.sourceHandle, undefined), source, sourceHandle, target))}
           isValidConnection={({ source, target }) => source !== target && target !== "entry"} deleteKeyCode={null} selectionKeyCode="Shift" multiSelectionKeyCode="Shift"
           connectionLineType={ConnectionLineType.Bezier} connectionRadius={40} snapToGrid snapGrid={[10, 10]} minZoom={0.2} maxZoom={2} zoomOnScroll={false} panOnScroll={false} preventScrolling={false}
-          fitView fitViewOptions={{ maxZoom: 1, padding: 0.1 }}>
+          onInit={() => setTimeout(() => settle(0), 50)}>
           <Background gap={20} />
           <MiniMap pannable zoomable ariaLabel="Overview" nodeColor={({ data }) => (data.faults.length ? "#c0392b" : theme === "dark" ? "#5b6672" : "#b8c1cb")} />
           <Controls showInteractive={false} fitViewOptions={{ maxZoom: 1, padding: 0.1 }} />
