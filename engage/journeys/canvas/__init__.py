@@ -85,7 +85,7 @@ def figures(nodes: pl.DataFrame, edges: pl.DataFrame, messages: pl.DataFrame | N
     Returns:
         ``nodes``: by node `entered`, `share` of all entries, `waiting`, `median_seconds`, `cost`, and of those who
         left it for nowhere else: `goal`, who reached the goal there, and `lost`, whom an exit event or a new version
-        took out; at the entry `goal_share`, who reached the goal of all who entered, if anybody did. ``edges``: walks by
+        took out; at the entry `goal_share`, who reached the goal of all who entered. ``edges``: walks by
         ``source:port:target``.
     """
     summed = nodes.sort("version").group_by("node", maintain_order=True)
