@@ -13,7 +13,7 @@ from engage.cli.audience import audience
 from engage.cli.behaviour import active, funnel, paths, rfm, stickiness, trends, uninstalls
 from engage.cli.campaign import campaign, label
 from engage.cli.channel import channel
-from engage.cli.data import check, import_, init, sample, sql
+from engage.cli.data import check, import_, init, sample, sql, upgrade
 from engage.cli.delivery import delivery
 from engage.cli.demo import demo, notebooks
 from engage.cli.diff import diff
@@ -49,6 +49,7 @@ def cli(context: click.Context, workspace: Path) -> None:
 
 for command in (
     init,
+    upgrade,
     import_,
     sample,
     sql,

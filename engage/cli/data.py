@@ -9,9 +9,10 @@ import click
 from engage.cli.options import as_of_option, opened, param_option, parsed_params
 from engage.cli.output import format_option, progress_bar, say, show
 from engage.errors import EngageError
+from engage.template import template_root
 from engage.workspace import Workspace
 
-__all__ = ["check", "import_", "init", "sample", "sql"]
+__all__ = ["check", "import_", "init", "sample", "sql", "upgrade"]
 
 
 @click.command()
@@ -87,3 +88,17 @@ def check(context: click.Context) -> None:
     if findings:
         raise EngageError(f"{len(findings)} faults in sql/", hint="mend them and run `engage check` again")
     say("sql/ is in order")
+
+
+@click.command()
+@click.pass_context
+def upgrade(context: click.Context) -> None:
+    """Bring the workspace to this version's layout; stop server and worker first. Harmless to repeat."""
+    workspace = opened(context)
+    done = workspace.upgrade()
+    for what, names in (("added", done.added), ("renewed", done.renewed)):
+        for name in names:
+            say(f"{what} {name}")
+    for name in done.kept:
+        say(f"kept {name}, which was edited here; compare it with {template_root() / name}")
+    say(f"layout {done.after}" + (f", was {done.before}" if done.before != done.after else ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engage.lake.layout import record_layout, require_layout
 from engage.settings import Settings, find_root
 from engage.template import copy_template
 from engage.workspace.base import Time
@@ -60,6 +61,7 @@ class Workspace(
         """
         workspace = cls(copy_template(Path(path), timezone=timezone))
         workspace.lake.seed()
+        record_layout(workspace.settings)
         return workspace
 
     @classmethod
@@ -67,6 +69,8 @@ class Workspace(
         """Open the workspace that holds a folder, looking upward.
 
         Raises:
-            ConfigurationError: There is none.
+            ConfigurationError: There is none, or a later version has written it.
         """
-        return cls(Settings.load(find_root(path)))
+        settings = Settings.load(find_root(path))
+        require_layout(settings)
+        return cls(settings)

@@ -13,6 +13,7 @@ from engage.errors import ImportFileError
 from engage.lake.compaction import Compacted, compact
 from engage.lake.importing import ImportSummary, import_file
 from engage.lake.landing import Landed
+from engage.lake.layout import Upgraded, upgrade
 from engage.lake.records import event_rows, profile_rows
 from engage.sample.simulator import Simulation, simulate
 from engage.workspace.base import Base
@@ -24,6 +25,17 @@ _LANDED_AT_ONCE = 2_000_000  # events; a landing holds them in memory
 
 class LandingFace(Base):
     """What puts events and profiles into the lake."""
+
+    def upgrade(self) -> Upgraded:
+        """Bring the workspace to this version's layout; see :func:`engage.lake.layout.upgrade`.
+
+        Returns:
+            What was done.
+
+        Raises:
+            LandingError: Another process writes to the lake.
+        """
+        return upgrade(self.settings)
 
     def land_events(self, rows: Any, *, now: datetime | None = None, source: str = "api") -> Landed:
         """Land events.
