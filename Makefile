@@ -17,12 +17,14 @@ demo: $(READY)  ## run the main job on the sample data
 test: $(READY)  ## run the whole test suite, on as many cores as there are up to four
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
-chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and without an idempotency key; SEED=1
+chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and without an idempotency key; malformed requests; SEED=1
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1)
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1) --no-key
+	$(BIN)/python bench/fuzz.py --seed $(or $(SEED),1)
 
-bench: $(READY)  ## how fast a million are planned, and a run is sent against the same client alone
+bench: $(READY)  ## how fast a million are planned, events are collected, and a run is sent against the same client alone
 	$(BIN)/python bench/planning.py
+	$(BIN)/python bench/collecting.py
 	$(BIN)/python bench/journeys.py
 	$(BIN)/python bench/delivery.py
 

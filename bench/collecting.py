@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 import engage
 
@@ -24,12 +24,13 @@ _BATCHES, _SINGLES, _CONNECTIONS = 600, 4000, 32
 async def _timed(path: str, bodies: list[bytes]) -> float:
     given = iter(bodies)
     headers = {"authorization": "Basic " + base64.b64encode(f"{_KEY}:".encode()).decode()}
-    async with httpx.AsyncClient(transport=AiohttpTransport(), headers=headers, timeout=30) as http:
+    async with aiohttp.ClientSession(headers=headers) as http:
 
         async def send() -> None:
             for body in given:
-                answer = await http.post(f"http://127.0.0.1:{_PORT}{path}", content=body)
-                answer.raise_for_status()
+                async with http.post(f"http://127.0.0.1:{_PORT}{path}", data=body) as answer:
+                    answer.raise_for_status()
+                    await answer.read()
 
         began = time.perf_counter()
         await asyncio.gather(*(send() for _ in range(_CONNECTIONS)))
@@ -47,15 +48,17 @@ def main() -> None:
         command = [sys.executable, "-m", "engage", "-w", str(workspace.root), "serve", "--port", str(_PORT)]
         server = subprocess.Popen(
             command,
-            env=os.environ | {"ENGAGE_WRITE_KEYS": _KEY, "ENGAGE_SECRET_KEY": _KEY * 4},
+            env=os.environ | {"ENGAGE_WRITE_KEYS": _KEY, "ENGAGE_SECRET_KEY": _KEY * 8},
             stderr=subprocess.DEVNULL,
         )
         try:
-            for _ in range(100):
+            for _ in range(600):
                 try:
                     httpx.get(f"http://127.0.0.1:{_PORT}/health")
                     break
                 except httpx.HTTPError:
+                    if server.poll() is not None:
+                        raise SystemExit("the server ended by itself") from None
                     time.sleep(0.1)
             batch = [json.dumps({"batch": [_event(i) for i in range(100)]}).encode()] * _BATCHES
             seconds = asyncio.run(_timed("/v1/batch", batch))
