@@ -1,4 +1,4 @@
-"""Malformed requests by the API's document; ``make chaos`` makes ten thousand and more of them."""
+"""Malformed requests by the API's document; ``make chaos`` makes many more of them."""
 
 from __future__ import annotations
 

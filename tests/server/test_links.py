@@ -283,6 +283,17 @@ def test_links_that_were_not_made_here_lead_nowhere(client: httpx.Client) -> Non
     )
 
 
+def test_a_link_cannot_add_headers_to_the_answer(client: httpx.Client) -> None:
+    who = Who("hello-once", "m1", "ada")
+    link = Links(str(client.base_url).rstrip("/")).click(
+        who, "https://shop.example/\r\nSet-Cookie: a=b\r\n\r\n<script>"
+    )
+    answer = httpx.get(link)
+    assert answer.status_code == 302
+    assert "set-cookie" not in answer.headers
+    assert answer.headers["location"].startswith("https://shop.example/%0D%0A")
+
+
 def test_a_post_without_the_words_of_rfc_8058_unsubscribes_nobody(
     client: httpx.Client, workspace: engage.Workspace
 ) -> None:
