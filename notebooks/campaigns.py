@@ -8,6 +8,7 @@ with app.setup:
     import polars as pl
 
     from engage import pages
+    from engage.campaigns.facts import campaign_facts
     from engage.pages import composer
 
 
@@ -58,11 +59,10 @@ def _(get_made, ws):
 @app.cell
 def _(campaigns, get_made):
     _asked = get_made() or mo.query_params().get("campaign")
-    _ways = ["Plan and send", "Compose a new one"]
+    _ways = ["Plan and send", "Edit", "Compose a new one"] if campaigns else ["Compose a new one"]
+    _way = "Edit" if mo.query_params().get("edit") else _ways[0]
     way_choice = mo.ui.radio(
-        _ways,
-        value=_ways[0] if (campaigns and not mo.query_params().get("segment")) or get_made() else _ways[1],
-        inline=True,
+        _ways, value=_ways[-1] if mo.query_params().get("segment") and not get_made() else _way, inline=True
     )
     campaign_choice = mo.ui.dropdown(
         {one.title: name for name, one in campaigns.items()},
@@ -84,8 +84,8 @@ def _(ws):
 
 @app.cell
 def _(way_choice):
-    is_sending = way_choice.value == "Plan and send"
-    return (is_sending,)
+    is_sending, is_editing = way_choice.value == "Plan and send", way_choice.value == "Edit"
+    return is_editing, is_sending
 
 
 @app.cell
@@ -102,21 +102,7 @@ def _(campaign_choice, campaigns, day_choice, is_sending, time_choice, times, ws
     as_of = day_choice.value if times[time_choice.value] == "day" else times[time_choice.value]
     definition = campaigns[campaign_choice.value]
     campaign = ws.campaign(definition.campaign_id)
-    _quiet = definition.quiet_hours
-    _facts = {
-        "Channel": definition.channel,
-        "Whom": definition.segment or ("a select" if definition.sql else "everyone"),
-        "Status": definition.status,
-        "Delivery": definition.delivery_type,
-        "Labels": ", ".join(definition.labels) or "none",
-        "Held out": f"{definition.control_percent:g} %",
-        "Variants": ", ".join(f"{v.name or 'one'} ({v.weight:g})" for v in definition.variants),
-        "Goal": f"{definition.goal.event} within {definition.goal.within.days} days",
-        "Caps": ", ".join(f"{cap.most} a {cap.period} {cap.name}".strip() for cap in definition.caps)
-        or "the workspace's",
-        "Quiet hours": f"{_quiet.begin:%H:%M}–{_quiet.end:%H:%M}" if _quiet else "none",
-    }
-    pages.facts(_facts)
+    pages.facts(campaign_facts(definition))
     return as_of, campaign, definition
 
 
@@ -125,8 +111,35 @@ def _(definition):
     plan_button = mo.ui.run_button(label="Plan", tooltip=f"See whom {definition.campaign_id} would reach")
     send_button = mo.ui.run_button(label="Send", kind="success")
     approve_text = mo.ui.text(label="Approve plan", placeholder="the plan's id, if asked for")
-    mo.hstack([plan_button, approve_text, send_button], justify="start", align="end", wrap=True)
-    return approve_text, plan_button, send_button
+    launch_button = mo.ui.run_button(label="Launch", tooltip="Let the worker send what falls due by its schedule")
+    pause_button, stop_button = mo.ui.run_button(label="Pause"), mo.ui.run_button(label="Stop for good", kind="danger")
+    _life = {
+        "draft": [launch_button],
+        "scheduled": [pause_button, stop_button],
+        "running": [pause_button, stop_button],
+        "paused": [launch_button, stop_button],
+    }.get("draft" if definition.launched_at is None else definition.status, [])
+    mo.hstack([plan_button, approve_text, send_button, *_life], justify="start", align="end", wrap=True)
+    return (
+        approve_text,
+        launch_button,
+        pause_button,
+        plan_button,
+        send_button,
+        stop_button,
+    )
+
+
+@app.cell
+def _(approve_text, campaign, launch_button, pause_button, set_made, stop_button):
+    mo.stop(not (launch_button.value or pause_button.value or stop_button.value))
+    if launch_button.value:
+        _changed = pages.tried(lambda: campaign.launch(approve=approve_text.value.strip() or None))
+    else:
+        _changed = pages.tried(campaign.pause if pause_button.value else campaign.stop)
+    set_made(_changed.definition.campaign_id)
+    pages.done(f"{_changed.definition.title} is {_changed.definition.status}.")
+    return
 
 
 @app.cell
@@ -241,26 +254,40 @@ def _(campaign, test_form):
 
 
 @app.cell
-def _(ws):
+def _(campaign_choice, is_editing):
+    mo.stop(not is_editing)
+    campaign_choice
+    return
+
+
+@app.cell
+def _(campaign_choice, campaigns, is_editing, ws):
     draft = pages.Draft(ws, "campaign")
     kept = draft.read(
         name="", title="", channel="email", segment=None, labels=[], control=10, content={}, content_b={}, weight_b=50,
         goal="Charged", within="14 days", per_day=2, per_week=5, quiet_from="21:00", quiet_to="08:00", topic="", user="",
+        when="", when_value="", when_after="", when_unless="", when_local="",
     )  # fmt: skip
-    return draft, kept
+    edited = campaigns.get(campaign_choice.value) if is_editing else None
+    if edited is not None:
+        kept = {**kept, "user": "", **pages.tried(lambda: composer.form_values(edited))}
+    return draft, edited, kept
 
 
 @app.cell
-def _(kept, ws):
-    _segments = [file.name for file in ws.segments()]
+def _(edited, kept, ws):
+    _segments = [file.name for file in ws.segments()] + [composer.AS_IT_IS] * (kept["segment"] == composer.AS_IT_IS)
+    _channels = [str(channel) for channel in composer.COMPOSED]
     _labels = [label.name for label in ws.labels()]
-    _segment = mo.query_params().get("segment") or kept["segment"]
+    _segment = kept["segment"] if edited else mo.query_params().get("segment") or kept["segment"]
     base_fields = mo.ui.dictionary(
         {
             "title": mo.ui.text(kept["title"], label="Title", placeholder="Spring sale", debounce=True),
-            "name": mo.ui.text(kept["name"], label="Name (its folder)", placeholder="spring-sale", debounce=True),
+            "name": mo.ui.text(
+                kept["name"], label="Name (its folder)", placeholder="spring-sale", debounce=True, disabled=bool(edited)
+            ),
             "channel": mo.ui.dropdown(
-                [str(channel) for channel in composer.COMPOSED],
+                [kept["channel"]] if edited else _channels,
                 value=kept["channel"],
                 label="Channel",
                 allow_select_none=False,
@@ -313,26 +340,54 @@ def _(kept):
             "topic": mo.ui.text(kept["topic"], label="Consent topic", placeholder="none"),
         }
     )
+    when_fields = mo.ui.dictionary(
+        {
+            "when": mo.ui.dropdown(
+                composer.WHEN,
+                value=next(text for text, key in composer.WHEN.items() if key == kept["when"]),
+                label="When",
+                allow_select_none=False,
+            ),
+            "when_value": mo.ui.text(
+                kept["when_value"], label="time, cron or event", placeholder="0 9 * * MON", debounce=True
+            ),
+            "when_after": mo.ui.text(kept["when_after"], label="so long after the event", placeholder="2 hours"),
+            "when_unless": mo.ui.text(kept["when_unless"], label="unless this happens", placeholder="Charged"),
+            "when_local": mo.ui.text(kept["when_local"], label="by each one's clock, at", placeholder="09:00"),
+        }
+    )
     preview_user = mo.ui.text(kept["user"], label="Preview for user", placeholder="the first person", debounce=True)
-    return limit_fields, preview_user
+    return limit_fields, preview_user, when_fields
 
 
 @app.cell
-def _(base_fields, content_a, content_b, draft, is_sending, limit_fields, preview_user, weight_field):
+def _(
+    base_fields,
+    content_a,
+    content_b,
+    draft,
+    is_editing,
+    is_sending,
+    limit_fields,
+    preview_user,
+    weight_field,
+    when_fields,
+):
     form = {
         **base_fields.value,
         **limit_fields.value,
+        **when_fields.value,
         "content": content_a.value,
         "content_b": content_b.value,
         "weight_b": weight_field.value,
     }
-    if not is_sending:
+    if not (is_sending or is_editing):
         draft.keep({**form, "user": preview_user.value})
     return (form,)
 
 
 @app.cell
-def _(form, is_sending, preview_user, ws):
+def _(edited, form, is_sending, preview_user, ws):
     mo.stop(is_sending)
 
     def _seen():
@@ -340,7 +395,10 @@ def _(form, is_sending, preview_user, ws):
             user = preview_user.value.strip() or ws.some_user()
             if not user:
                 return pages.nothing("**Nobody to preview for yet**: the lake has no profiles.")
-            campaign = ws.draft_campaign(form["name"], composer.campaign_values(form))
+            values = composer.campaign_values(form)
+            if form["segment"] == composer.AS_IT_IS:
+                values = {key: value for key, value in values.items() if key != "segment"} | {"sql": edited.sql}
+            campaign = ws.draft_campaign(form["name"], values)
             shown = [pages.framed(form["channel"], one) for one in campaign.preview(user=user)]
             names = [one.name or "Message" for one in campaign.definition.variants]
         except pages.FAULTS as error:
@@ -352,7 +410,7 @@ def _(form, is_sending, preview_user, ws):
 
 
 @app.cell
-def _(base_fields, content_a, content_b, is_sending, limit_fields, preview, weight_field):
+def _(base_fields, content_a, content_b, is_sending, limit_fields, preview, weight_field, when_fields):
     mo.stop(is_sending)
     _written = mo.vstack(
         [
@@ -363,6 +421,7 @@ def _(base_fields, content_a, content_b, is_sending, limit_fields, preview, weig
                     "Variant B: what differs; leave empty for one variant": mo.vstack(
                         [weight_field, *content_b.values()]
                     ),
+                    "When": mo.hstack(list(when_fields.values()), justify="start", align="end", wrap=True),
                     "Goal, caps, quiet hours, consent": mo.hstack(
                         list(limit_fields.values()), justify="start", align="end", wrap=True
                     ),
@@ -384,20 +443,39 @@ def _(base_fields, content_a, content_b, is_sending, limit_fields, preview, weig
 
 
 @app.cell
-def _(is_sending):
+def _(edited, is_sending):
     mo.stop(is_sending)
-    make_button = mo.ui.run_button(label="Make the campaign", kind="success")
-    make_button
-    return (make_button,)
+    make_button = mo.ui.run_button(label="Save the changes" if edited else "Make the campaign", kind="success")
+    copy_name = mo.ui.text(label="or copy it as", placeholder=f"{edited.campaign_id}-2" if edited else "")
+    copy_button = mo.ui.run_button(label="Copy")
+    mo.hstack([make_button, *([copy_name, copy_button] if edited else [])], justify="start", align="end", wrap=True)
+    return copy_button, copy_name, make_button
 
 
 @app.cell
-def _(draft, form, make_button, set_made, ws):
+def _(draft, edited, form, make_button, set_made, ws):
     mo.stop(not make_button.value)
-    _made = pages.tried(lambda: ws.create_campaign(form["name"].strip(), composer.campaign_values(form))).definition
-    draft.forget()
+    if edited is None:
+        _made = pages.tried(lambda: ws.create_campaign(form["name"].strip(), composer.campaign_values(form))).definition
+        draft.forget()
+        _told = f"Made `data/campaigns/{_made.campaign_id}/`: a draft until it is sent or launched."
+    else:
+        _values, _files = pages.tried(lambda: composer.edited_values(form, edited))
+        _made = pages.tried(lambda: ws.edit_campaign(edited.campaign_id, _values, _files)).definition
+        _told = "Nothing was changed."
+        if _values or _files:
+            _told = f"Saved {', '.join((*_values, *_files))}. It counts from the next run on; what was planned is sent as planned."
     set_made(_made.campaign_id)
-    pages.done(f"Made `data/campaigns/{_made.campaign_id}/`: a draft until it is sent or launched.")
+    pages.done(_told)
+    return
+
+
+@app.cell
+def _(copy_button, copy_name, edited, set_made, ws):
+    mo.stop(not copy_button.value)
+    _copy = pages.tried(lambda: ws.copy_campaign(edited.campaign_id, copy_name.value.strip())).definition
+    set_made(_copy.campaign_id)
+    pages.done(f"Made `data/campaigns/{_copy.campaign_id}/`: a draft.")
     return
 
 

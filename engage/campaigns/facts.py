@@ -7,7 +7,7 @@ from datetime import timedelta
 from engage.campaigns.campaign import Campaign
 from engage.campaigns.schedule import Schedule
 
-__all__ = ["campaign_facts"]
+__all__ = ["campaign_facts", "span_text"]
 
 
 def campaign_facts(campaign: Campaign) -> dict[str, str]:
@@ -34,8 +34,8 @@ def campaign_facts(campaign: Campaign) -> dict[str, str]:
         "Delivery": campaign.delivery_type,
         "Held out": f"{campaign.control_percent:g} %",
         "Variants": ", ".join(f"{v.name} ({v.weight:g})" for v in campaign.variants if v.name),
-        "Winner": (f"the most {win.metric} of {win.sample_percent:g} %, after {_span(win.after)}" if win else ""),
-        "Goal": f"{campaign.goal.event} within {_span(campaign.goal.within)}",
+        "Winner": (f"the most {win.metric} of {win.sample_percent:g} %, after {span_text(win.after)}" if win else ""),
+        "Goal": f"{campaign.goal.event} within {span_text(campaign.goal.within)}",
         "Topic": campaign.topic,
         "Caps": ", ".join(f"{cap.most} a {cap.period} {cap.name}".strip() for cap in campaign.caps),
         "Quiet hours": (
@@ -57,7 +57,7 @@ def _when(schedule: Schedule) -> str:
         by = ", at each one's usual hour"
     if schedule.event is not None:
         text = f"after {_event(schedule.event)}"
-        text = f"{_span(schedule.after)} {text}" if schedule.after else text
+        text = f"{span_text(schedule.after)} {text}" if schedule.after else text
         return text + (f", unless {_event(schedule.unless)}" if schedule.unless is not None else "")
     if schedule.date_property:
         days = schedule.offset_days
@@ -77,7 +77,8 @@ def _event(event: object) -> str:
     return str(event.get("event", event)) if isinstance(event, dict) else str(event)
 
 
-def _span(span: timedelta) -> str:
+def span_text(span: timedelta) -> str:
+    """A length of time as settings say it, e.g. ``14 days``."""
     for seconds, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
         count, rest = divmod(int(span.total_seconds()), seconds)
         if count and not rest:
