@@ -22,7 +22,9 @@ chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and withou
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1) --no-key
 	$(BIN)/python bench/fuzz.py --seed $(or $(SEED),1)
 
-bench: $(READY)  ## how fast a million are planned, events are collected, and a run is sent against the same client alone
+bench: $(READY)  ## how fast analyses are beside chdb and polars, a million are planned, events are collected, and a run is sent against the same client alone
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench]'
+	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/planning.py
 	$(BIN)/python bench/collecting.py
 	$(BIN)/python bench/journeys.py

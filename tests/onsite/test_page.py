@@ -244,12 +244,16 @@ def test_a_web_push_is_shown_clicked_and_reported(shop: Shop) -> None:
     session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(event["registrations"]))
     session.send("ServiceWorker.enable")
     until(lambda: shop.page.wait_for_timeout(50) or found)
-    session.send(
-        "ServiceWorker.deliverPushMessage",
-        {"origin": shop.site.url, "registrationId": found[-1]["registrationId"], "data": json.dumps(payload)},
-    )
     shown = "navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((all) => all.map((n) => n.title))"
-    until(lambda: shop.page.evaluate(shown) == ["Hi"])
+
+    def delivered() -> bool:  # a push is lost where the worker is not at work yet; one that comes again is shown once
+        push = {"origin": shop.site.url, "registrationId": found[-1]["registrationId"], "data": json.dumps(payload)}
+        session.send("ServiceWorker.deliverPushMessage", push)
+        shop.page.wait_for_timeout(500)
+        return bool(shop.page.evaluate(shown) == ["Hi"])
+
+    assert shop.page.evaluate(shown) == []
+    until(delivered, 90)
     assert shop.landed(1)[0][0] == "Viewed"
     shop.context.service_workers[0].evaluate(
         "registration.getNotifications().then(([one]) => dispatchEvent(new NotificationEvent("
