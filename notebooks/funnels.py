@@ -14,17 +14,7 @@ with app.setup:
 @app.cell
 def _():
     ws = pages.opened()
-    names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
-    mo.stop(
-        not names,
-        pages.nothing(
-            "**The lake is empty**: there are no events to count yet. Bring yours with `engage import FILE`, or look around on "
-            "sample data with `engage demo`."
-        ),
-    )
-    labels = [label.name for label in ws.labels()]
-    segments = [file.name for file in ws.segments()]
-    return labels, names, segments, ws
+    return (ws,)
 
 
 @app.cell(hide_code=True)
@@ -36,6 +26,21 @@ def _(ws):
         "with the one that got furthest.",
     )
     return
+
+
+@app.cell
+def _(ws):
+    names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
+    mo.stop(
+        not names,
+        pages.nothing(
+            "**The lake is empty**: there are no events to count yet. Bring yours with `engage import FILE`, or look around on "
+            "sample data with `engage demo`."
+        ),
+    )
+    labels = [label.name for label in ws.labels()]
+    segments = [file.name for file in ws.segments()]
+    return labels, names, segments
 
 
 @app.cell

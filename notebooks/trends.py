@@ -15,16 +15,7 @@ with app.setup:
 @app.cell
 def _():
     ws = pages.opened()
-    names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
-    mo.stop(
-        not names,
-        pages.nothing(
-            "**The lake is empty**: there is nothing to draw yet. Bring your events with `engage import FILE`, or look around "
-            "on sample data with `engage demo`."
-        ),
-    )
-    last = ws.sql("select max(event_time) as t from events").item()
-    return last, names, ws
+    return (ws,)
 
 
 @app.function
@@ -37,6 +28,20 @@ def drawn(chart):
 def _(ws):
     pages.header(ws, "trends", "What people do. Choose whose behaviour is shown; everything below follows.")
     return
+
+
+@app.cell
+def _(ws):
+    names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
+    mo.stop(
+        not names,
+        pages.nothing(
+            "**The lake is empty**: there is nothing to draw yet. Bring your events with `engage import FILE`, or look around "
+            "on sample data with `engage demo`."
+        ),
+    )
+    last = ws.sql("select max(event_time) as t from events").item()
+    return last, names
 
 
 @app.cell

@@ -72,7 +72,7 @@ def page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
         try:
             opened = browser.new_page(viewport={"width": 1280, "height": 1600})
-            opened.set_default_timeout(30_000)
+            opened.set_default_timeout(90_000)
             yield opened
         finally:
             browser.close()
