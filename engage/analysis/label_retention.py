@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from engage.analysis.bitmaps import pair_counts
+from engage.analysis.events import Binder
+from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span, one_bit
 from engage.analysis.periods import Calendar
-from engage.analysis.retention_days import LONGEST, bitmaps, latest, one_bit, period_words
-from engage.lake.derived.user_days import WORD
-from engage.query.derived import NOTHING, Derived
+from engage.analysis.retention_days import LONGEST, bitmaps, latest
+from engage.query.derived import NOTHING
 from engage.query.engine import Engine
 
 __all__ = ["label_retention"]
@@ -86,39 +87,43 @@ def label_retention(
 
 
 def _by_days(engine: Engine, label: str, days: int, event: str, as_of: datetime | None) -> pl.DataFrame | None:
-    """The same from the derived tables; None where they cannot tell."""
+    """The same from words of bits; None where there is nobody, or the days are too many."""
     calendar = Calendar.of("day", engine.settings)
-    first, last = _span(engine, label, event, as_of)
+    first, last = _first(engine, label, event, as_of), latest(engine, as_of)
     if first is None or last is None or calendar.number(last) - calendar.number(first) >= LONGEST:
         return None
-    begin, end = calendar.number(first), calendar.number(last)
-    count = -(-(end - begin + 1) // WORD)
+    span = Span(calendar, calendar.number(first), calendar.number(last))
 
-    def build(derived: Derived) -> str:
-        masks = derived.masks(None, period_words(calendar, begin, end, derived.end_day), with_begun=False)
-        number = f"({calendar.sql('started.begun_at')} - {begin})"
-        returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(count))
+    def query(masks: Masks) -> str:
+        number = f"({calendar.sql('begun_at')} - {span.first})"
+        returned = masks.done(None, with_begun=False, among="user_id in (select user_id from started)")
+        returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(span.words))
         return (
-            f"with started as ({derived.sent(event, label)}), returned as ({masks}) "
-            f"select {one_bit(number, count)}, {returns} from started left join returned using (user_id)"
+            f"with started as materialized (select user_id, {one_bit(number, span.words)} "
+            f"from ({masks.sent(event, label)})), returned as ({returned}) "
+            f"select started.* exclude (user_id), {returns} from started left join returned using (user_id)"
         )
 
-    found = engine.derived_frame(build, {}, as_of=as_of)
+    found = engine.derived_frame(lambda derived: query(DerivedMasks(derived, span)), {}, as_of=as_of)
     if found is None:
-        return None
-    starts, returns = (bitmaps(found, prefix, count) for prefix in "sr")
-    reach = min(days, end - begin)
-    counts = pair_counts(starts, returns, end - begin + 1, [(k, k) for k in range(1, reach + 1)])
+        binder = Binder()
+        found = engine.frame(query(LakeMasks(binder, span)), binder.params, as_of=as_of)
+    starts, returns = (bitmaps(found, prefix, span.words) for prefix in "sr")
+    reach = min(days, span.last - span.first)
+    counts = pair_counts(starts, returns, span.last - span.first + 1, [(k, k) for k in range(1, reach + 1)])
     people = np.cumsum(counts[:, 0])[::-1][: reach + 1]  # of day k: those who began k days before the last at least
     back = counts.sum(axis=0)
     table = pl.DataFrame({"day": np.arange(reach + 1), "people": people, "back": back})
     return table.with_columns(rate=pl.col("back") / pl.col("people"))
 
 
-def _span(engine: Engine, label: str, event: str, as_of: datetime | None) -> tuple[datetime | None, datetime | None]:
-    """When the first such message was, and the last event or message of all."""
+def _first(engine: Engine, label: str, event: str, as_of: datetime | None) -> datetime | None:
+    """When the first such message was."""
     found = engine.derived_frame(
         lambda derived: f"select min(begun_at) from ({derived.sent(event, label)})", {}, as_of=as_of
     )
-    first: datetime | None = None if found is None else found.item()
-    return first, None if first is None else latest(engine, as_of)
+    if found is None:
+        query = "select min(event_time) from notifications where event_name = $event and list_contains(labels, $label)"
+        found = engine.frame(query, {"event": event, "label": label}, as_of=as_of)
+    first: datetime | None = found.item()
+    return first

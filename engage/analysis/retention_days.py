@@ -1,36 +1,37 @@
-"""Retention from the derived table of user days: the same answer as from the lake, a fraction of the reading."""
+"""Retention counted from words of bits: the same answer as the statement's, with everyone's periods counted at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from engage.analysis.bitmaps import Words, pair_counts, transposed
 from engage.analysis.events import Binder
-from engage.analysis.periods import Calendar
+from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span, one_bit
 from engage.analysis.retention_sql import Question, column_spans
-from engage.lake.derived.user_days import WORD, WORDS
-from engage.query.derived import NOTHING, Derived
+from engage.query.derived import NOTHING
 from engage.query.engine import Engine
 from engage.query.files import literal
 from engage.vocabulary import MESSAGE_EVENTS
 
-__all__ = ["LONGEST", "bitmaps", "counted_by_days", "latest", "one_bit", "period_words"]
+__all__ = ["LONGEST", "bitmaps", "counted_by_days", "latest"]
 
 LONGEST = 1024
 """Periods; beyond, the bits of everyone would take more memory than they save time."""
-
-_EPOCH = date(1970, 1, 1)
 
 
 def latest(engine: Engine, as_of: datetime | None = None) -> datetime | None:
     """The time of the last event or message before `as_of`; None where there is none."""
     found = engine.derived_frame(lambda derived: derived.latest() if derived.is_all_visible else None, {}, as_of=as_of)
     if found is None:
-        found = engine.frame("select max(event_time) from events", as_of=as_of)
+        found = engine.frame(
+            "select max(latest) from (select max(event_time) as latest from user_events "
+            "union all select max(event_time) as latest from notifications)",
+            as_of=as_of,
+        )
     last: datetime | None = found.item()
     return last
 
@@ -44,23 +45,27 @@ def counted_by_days(
         engine: What answers.
         question: What is asked; of its binder and people no use is made.
         binder: Holds the values of `people`.
-        people: SQL condition on `user_id` that must hold beside being sent the label.
+        people: SQL condition on `user_id` that must hold beside being sent the message that starts.
         as_of: The question's time.
 
     Returns:
-        `breakdown` (null), `cohort`, `u0`, `u1`, …: one row a cohort that anyone is in; None where the table cannot
-        tell: questions of hours, of properties, of several times a period, of campaigns.
+        `breakdown` (null), `cohort`, `u0`, `u1`, …: one row a cohort that anyone is in; None where bits cannot tell:
+        windows of one's own, breakdowns, several times a period.
     """
-    if not _is_of_days(question):
+    if not _is_of_bits(question):
         return None
-    size = question.last - question.first + 1
-    words = -(-size // WORD)
-
-    found = engine.derived_frame(lambda derived: _query(derived, question, people), binder.params, as_of=as_of)
+    span = Span(question.calendar, question.first, question.last)
+    found = None
+    if _is_of_days(question):
+        found = engine.derived_frame(
+            lambda derived: _query(DerivedMasks(derived, span), question, people), binder.params, as_of=as_of
+        )
     if found is None:
-        return None
-    returns = bitmaps(found, "r", words)
-    starts = bitmaps(found, "s", words) if "s0" in found.columns else returns
+        query = _query(LakeMasks(binder, span, question.where), question, people)
+        found = engine.frame(query, binder.params or None, as_of=as_of)
+    size = question.last - question.first + 1
+    returns = bitmaps(found, "r", span.words)
+    starts = bitmaps(found, "s", span.words) if "s0" in found.columns else returns
     counts = pair_counts(starts, returns, size, column_spans(question), until_the_end=question.mode == "on_or_after")
     table: dict[str, object] = {"cohort": np.arange(question.first, question.last + 1)}
     table |= {f"u{k}": counts[:, k] for k in range(question.columns)}
@@ -73,17 +78,16 @@ def bitmaps(found: pl.DataFrame, prefix: str, count: int) -> Words:
     return transposed([found[f"{prefix}{k}"].to_numpy() for k in range(count)])
 
 
-def one_bit(number: str, count: int) -> str:
-    """SQL of `s0`, `s1`, …: words with the one bit of a period set.
-
-    Args:
-        number: SQL of the period, from 0.
-        count: How many words.
-    """
-    return ", ".join(
-        f"case when {number} between {WORD * k} and {WORD * k + WORD - 1} "
-        f"then 1::ubigint << ({number} - {WORD * k})::ubigint else {NOTHING} end as s{k}"
-        for k in range(count)
+def _is_of_bits(question: Question) -> bool:
+    is_sent = any(question.message)
+    has_conditions = bool(question.where) or isinstance(question.start, Mapping)
+    return (
+        question.window == "calendar"
+        and question.minimum == 1
+        and question.breakdown is None
+        and not (is_sent and question.kind == "recurring")
+        and not (has_conditions and question.kind == "first_ever")
+        and question.last - question.first < LONGEST
     )
 
 
@@ -91,110 +95,34 @@ def _is_of_days(question: Question) -> bool:
     label, campaign = question.message
     names = [question.returned] if label else [question.start, question.returned]
     return (
-        question.window == "calendar"
-        and question.calendar.period != "hour"
-        and question.minimum == 1
+        question.calendar.period != "hour"
         and not question.where
-        and question.breakdown is None
         and campaign is None
-        and (label is None or question.kind != "recurring")
-        and question.last - question.first < LONGEST
         and all(name is None or (isinstance(name, str) and name not in MESSAGE_EVENTS) for name in names)
     )
 
 
-def _query(derived: Derived, question: Question, people: str) -> str:
+def _query(masks: Masks, question: Question, people: str) -> str:
     """SQL of `r0`, `r1`, … (who came back when) and, where they differ, `s0`, `s1`, … (who started); one row a user."""
-    calendar, label = question.calendar, question.message[0]
+    calendar, (label, campaign) = question.calendar, question.message
     start, end = (literal(calendar.start(number)) for number in (question.first, question.last + 1))
-    words = period_words(calendar, question.first, question.last, derived.end_day)
-    count = -(-(question.last - question.first + 1) // WORD)
-    returned = None if question.returned is None else literal(question.returned)
-    returns = ", ".join(f"m{k} as r{k}" for k in range(count))
+    words = range(Span(calendar, question.first, question.last).words)
     is_recurring = question.kind == "recurring"
-    first = one_bit(f"({calendar.sql('begun_at')} - {question.first})", count)
-    begun = "true"
-    if not is_recurring:
-        begun = f"begun_at >= {start} and begun_at < {end}"
-        if not derived.is_all_visible:
-            begun += f" and begun_at < {literal(derived.as_of)}"
-    if label is None and question.start == question.returned:
-        masks = derived.masks(returned, words, with_begun=not is_recurring)
+    first = one_bit(f"({calendar.sql('begun_at')} - {question.first})", len(words))
+    begun = "true" if is_recurring else f"begun_at >= {start} and begun_at < {end}"
+    if not any(question.message) and question.start == question.returned:
+        returns = ", ".join(f"m{k} as r{k}" for k in words)
         starts = "" if is_recurring else f", {first}"
-        return f"select {returns}{starts} from ({masks}) where ({people}) and {begun}"
-    masks = derived.masks(returned, words, with_begun=False)
-    if label is not None:
-        started = f"select user_id, {first} from ({derived.sent('Notification Sent', label)})"
+        done = masks.done(question.returned, with_begun=not is_recurring)
+        return f"select {returns}{starts} from ({done}) where ({people}) and {begun}"
+    if any(question.message):
+        started = f"select user_id, {first} from ({masks.sent('Notification Sent', label, campaign)})"
     else:
-        event = None if question.start is None else literal(question.start)
-        own = ", ".join(f"m{k} as s{k}" for k in range(count)) if is_recurring else first
-        started = f"select user_id, {own} from ({derived.masks(event, words, with_begun=not is_recurring)})"
-    both = ", ".join([f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(count)] + [f"s{k}" for k in range(count)])
+        own = ", ".join(f"m{k} as s{k}" for k in words) if is_recurring else first
+        started = f"select user_id, {own} from ({masks.done(question.start, with_begun=not is_recurring)})"
+    returned = masks.done(question.returned, with_begun=False, among="user_id in (select user_id from started)")
+    both = ", ".join([f"coalesce(m{k}, {NOTHING}) as r{k}" for k in words] + [f"s{k}" for k in words])
     return (
-        f"with started as ({started} where ({people}) and {begun}), returned as ({masks}) "
+        f"with started as materialized ({started} where ({people}) and {begun}), returned as ({returned}) "
         f"select {both} from started left join returned using (user_id)"
     )
-
-
-def period_words(calendar: Calendar, first: int, last: int, end: date | None) -> Callable[[int], list[str]]:
-    """Make SQL of words whose bits are periods, over the words of days of a year.
-
-    Args:
-        calendar: Days, weeks or months.
-        first: The period of the lowest bit.
-        last: The last period.
-        end: Days from this one on count for nothing.
-
-    Returns:
-        For a year, as many words of 64 bits as the periods need.
-    """
-    begin, stop = (calendar.day(first) - _EPOCH).days, (calendar.day(last + 1) - _EPOCH).days
-    if end is not None:
-        stop = min(stop, (end - _EPOCH).days)
-    count = -(-(last - first + 1) // WORD)
-
-    def words(year: int) -> list[str]:
-        january = (date(year, 1, 1) - _EPOCH).days
-        after = (date(year + 1, 1, 1) - _EPOCH).days if year < date.max.year else january + 366
-        days = range(max(begin, january), min(stop, after))
-        if not days:
-            return [NOTHING] * count
-        if calendar.period == "day":
-            return [_shifted(days, first + WORD * k, january) for k in range(count)]
-        return [
-            _gathered(calendar, days, range(first + WORD * k, first + WORD * k + WORD), january) for k in range(count)
-        ]
-
-    return words
-
-
-def _shifted(days: range, base: int, january: int) -> str:
-    """SQL of the word whose lowest bit is the day `base`."""
-    terms = []
-    for k in range(WORDS):
-        own = january + WORD * k
-        if chosen := _bits(days, max(own, base), min(own, base) + WORD, own):
-            move = f"<< {own - base}" if own >= base else f">> {base - own}"
-            terms.append(f"((w{k} & {chosen}::ubigint) {move}::ubigint)")
-    return " | ".join(terms) or NOTHING
-
-
-def _gathered(calendar: Calendar, days: range, numbers: range, january: int) -> str:
-    """SQL of the word whose bits are weeks or months."""
-    terms = []
-    for bit, number in enumerate(numbers):
-        low, high = ((calendar.day(n) - _EPOCH).days for n in (number, number + 1))
-        parts = []
-        for k in range(WORDS):
-            own = january + WORD * k
-            if chosen := _bits(days, max(own, low), min(own + WORD, high), own):
-                parts.append(f"(w{k} & {chosen}::ubigint) <> 0")
-        if parts:
-            terms.append(f"case when {' or '.join(parts)} then {1 << bit}::ubigint else {NOTHING} end")
-    return " | ".join(terms) or NOTHING
-
-
-def _bits(days: range, low: int, high: int, base: int) -> int:
-    """The bits of the days from `low` to before `high` that are among `days`, in the word that begins on `base`."""
-    low, high = max(days.start, low), min(days.stop, high)
-    return ((1 << (high - low)) - 1) << (low - base) if high > low else 0

@@ -55,9 +55,9 @@ def query(question: Question) -> str:
     return f"with {starts}, {road(question)} {_counted(question)}"
 
 
-def sent_condition(binder: Binder, label: str | None, campaign: str | None) -> str:
-    """SQL over notifications: a message with this label, of this campaign, was sent."""
-    conditions = ["event_name = 'Notification Sent'"]
+def sent_condition(binder: Binder, label: str | None, campaign: str | None, event: str = "Notification Sent") -> str:
+    """SQL over notifications: a message with this label, of this campaign, was sent (or another message event)."""
+    conditions = [f"event_name = {binder.bind(event)}"]
     if label:
         conditions.append(f"list_contains(labels, {binder.bind(label)})")
     if campaign:

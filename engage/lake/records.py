@@ -137,11 +137,13 @@ def profile_rows(rows: Any, *, received_at: datetime, source: str = "api") -> pa
     if "user_id" not in table.column_names:
         raise LandingError("column 'user_id' is missing", where="profiles", hint="every profile needs one")
     rest = [name for name in table.column_names if name not in ("user_id", "changed_at")]
-    pairs = ", ".join(f"{_literal(name)}: {_name(name)}" for name in rest)
     if rest == ["properties"]:
         patch = "try_cast(properties as json)" if _is_text(table, "properties") else "to_json(properties)"
     else:
-        patch = f"to_json({{{pairs}}})" if rest else "'{}'::json"
+        # Names of SQL columns and of a struct's fields may not differ in case alone; those of properties may.
+        places = {name: f"property_{k}" for k, name in enumerate(rest)}
+        table = table.rename_columns([places.get(name, name) for name in table.column_names])
+        patch = f"json_object({', '.join(f'{_literal(name)}, {place}' for name, place in places.items())})"
     changed = "coalesce(try_cast(changed_at as timestamptz), $now)" if "changed_at" in table.column_names else "$now"
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
@@ -269,10 +271,6 @@ def _is_text(table: pa.Table, name: str) -> bool:
         or pa.types.is_string_view(kind)
         or pa.types.is_null(kind)
     )
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _literal(name: str) -> str:

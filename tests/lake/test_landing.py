@@ -197,6 +197,12 @@ def test_any_profile_properties_survive(found: list[dict[str, Any]]) -> None:
         assert json.loads(text) == pytest.approx({name: value for name, value in row.items() if value is not None})
 
 
+def test_profile_properties_may_differ_in_case_alone() -> None:
+    table = profile_rows([{"user_id": "1", "r": 1, "R": "x", "User_Id": "other"}], received_at=NOON)
+    assert json.loads(table["properties"][0].as_py()) == {"r": 1, "R": "x", "User_Id": "other"}
+    assert table["user_id"].to_pylist() == ["1"]
+
+
 def test_anonymous_events_are_given_their_person(workspace: engage.Workspace) -> None:
     workspace.land_events([{"anonymous_id": "phone", "event_name": "x", "event_time": NOON}])
     assert workspace.sql("select user_id from events").item() == "phone"
