@@ -198,11 +198,12 @@ _IDLE = ("App Uninstalled", "Journey Entered", "Journey Step", "Journey Exited")
 
 
 def _segment_chdb(sources: Sources) -> Rows:
-    active = f"event_name not in {_IDLE}"
+    events = sources.file("events")
     query = (
-        f"select toInt64(count()) from (select user_id from {sources.file('events')} group by user_id "
-        f"having countIf(event_name = 'Charged') >= 2 and maxIf(event_time, {active}) < {_stamp(SILENT)}) "
-        f"where user_id in (select user_id from {sources.file('profiles')} "
+        f"select toInt64(count()) from (select user_id from {events} where event_name = 'Charged' "
+        f"group by user_id having count() >= 2) where user_id not in (select user_id from {events} "
+        f"where event_time >= {_stamp(SILENT)} and event_name not in {_IDLE}) "
+        f"and user_id in (select user_id from {sources.file('profiles')} "
         "where JSONExtractString(properties, 'country') = 'DE')"
     )
     return _rows(sources.chdb(query))
