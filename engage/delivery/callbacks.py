@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from engage.vocabulary import Event
 __all__ = ["Told", "callback_events"]
 
 _OLDEST = timedelta(days=45)  # a message is not reported on later than that
+_AHEAD = timedelta(days=1)  # by which a provider's clock may be wrong
 _PATIENCE = timedelta(minutes=15)  # for a message whose sending has not landed yet
 
 _ABOUT = "campaign_id, campaign_name, run_id, journey_id, channel, delivery_type, variant, labels"
@@ -82,6 +83,7 @@ def callback_events(engine: Engine, told: Sequence[Told], *, now: datetime) -> t
     """
     if not told:
         return [], []
+    told = [_sensible(one) for one in told]
     by_id, by_ref = _messages(engine, told)
     events: list[dict[str, Any]] = []
     waiting: list[Told] = []
@@ -96,6 +98,17 @@ def callback_events(engine: Engine, told: Sequence[Told], *, now: datetime) -> t
             continue
         events += _events(engine, one, about or {}, now)
     return events, waiting
+
+
+def _sensible(told: Told) -> Told:
+    """A receipt with a time it can have, and an address if any: some providers send ``0001-01-01`` for no time."""
+    receipt = told.receipt
+    late = not told.received_at - _OLDEST <= receipt.event_time <= told.received_at + _AHEAD
+    blank = receipt.address is not None and not receipt.address.strip()
+    if not late and not blank:
+        return told
+    at = told.received_at if late else receipt.event_time
+    return replace(told, receipt=replace(receipt, event_time=at, address=None if blank else receipt.address))
 
 
 def _messages(

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from engage.campaigns.tracking import public_url
 from engage.channels.provider import Certified, HttpProvider
 from engage.delivery.callbacks import Told
-from engage.errors import ChannelError, ConfigurationError, EngageError
+from engage.errors import ChannelError, ConfigurationError
 from engage.server.journal import Journal
 from engage.server.requests import Answer, append, read_body
 from engage.workspace import Workspace
@@ -124,12 +124,15 @@ class Callbacks:
                 if waiting:
                     await self._journal.append(_lines(waiting))
                 self._journal.forget(path)
-        except (EngageError, OSError) as error:  # the log keeps everything; the next turn tries again
+        except Exception as error:  # whatever it was, the log keeps everything and the next turn tries again
             _log.error("callbacks could not be landed yet: %s", type(error).__name__)
 
 
 def _lines(told: list[Told]) -> bytes:
-    return b"".join(json.dumps(one.to_json(), ensure_ascii=False).encode() + b"\n" for one in told)
+    try:
+        return b"".join(json.dumps(one.to_json(), ensure_ascii=False).encode() + b"\n" for one in told)
+    except UnicodeEncodeError as error:
+        raise ChannelError("the callback holds what is no text", where="callbacks") from error
 
 
 def _rows(data: bytes) -> list[Mapping[str, Any]]:

@@ -17,6 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import engage
 from engage.channels.message import Receipt
@@ -197,3 +199,42 @@ def test_a_receipt_waits_for_the_message_it_is_about(shop: engage.Workspace) -> 
     assert shop.land_callbacks([late], now=now + timedelta(minutes=16)) == []
     viewed = "select user_id, campaign_id from notifications where event_name = 'Notification Viewed'"
     assert shop.sql(viewed).rows() == [("u2", None)]
+
+
+def test_text_that_is_none_is_refused_at_the_door(shop: engage.Workspace, running: Server) -> None:
+    event = {"event": "click", "timestamp": int(time.time()), "email": "u0@example.com", "url": "\ud800"}
+    assert post(running, [event]).status_code == 403
+    assert post(running, [event | {"url": "https://shop.example/"}]).status_code == 204, "the server goes on"
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> engage.Workspace:
+    return engage.Workspace.create(tmp_path_factory.mktemp("callbacks") / "workspace")
+
+
+_TEXTS = st.none() | st.sampled_from(["", " ", "m1", "a@example.com", "\x00"]) | st.text(max_size=20)
+_RECEIPTS = st.builds(
+    Receipt,
+    event_name=st.sampled_from(["Notification Delivered", "Notification Failed", "Channel Unsubscribed"]),
+    event_id=st.text(max_size=20),
+    event_time=st.datetimes(timezones=st.just(UTC)) | st.just(datetime(1, 1, 1, tzinfo=UTC)),
+    message_id=_TEXTS,
+    provider_id=_TEXTS,
+    address=_TEXTS,
+    reason=_TEXTS,
+    suppress=st.booleans(),
+    properties=st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=2),
+)
+
+
+@settings(max_examples=25)
+@given(st.lists(_RECEIPTS, min_size=1, max_size=20))
+def test_no_receipt_keeps_others_from_landing(lake: engage.Workspace, receipts: list[Receipt]) -> None:
+    came = datetime.now(UTC)
+    told = [Told("email", "postmark", came, receipt) for receipt in receipts]
+    waiting = lake.land_callbacks(told, now=came)
+    named = [one for one in receipts if one.message_id or one.provider_id]
+    assert len(waiting) == len(named), "who names a message is waited for, everyone else is done with"
+    assert lake.land_callbacks(waiting, now=came + timedelta(hours=1)) == []
+    far = "select count(*) as n from notifications where abs(epoch(event_time) - epoch(received_at)) > 46 * 86400"
+    assert lake.sql(far)["n"].item() == 0
