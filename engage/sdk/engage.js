@@ -382,22 +382,25 @@
   }
 
   const BASE = `
-:host{all:initial}
+:host{all:initial;--e-back:#fff;--e-text:#17202a;--e-accent:#0b5fa5;--e-on:#fff;--e-line:#d5dbe1;--e-dim:#4a5560;--e-link:#0b5fa5}
+@supports (color:light-dark(#fff,#000)){:host{color-scheme:inherit;--e-back:light-dark(#fff,#1d242c);--e-text:light-dark(#17202a,#eef2f5);
+--e-line:light-dark(#d5dbe1,#3d4854);--e-dim:light-dark(#4a5560,#b3bec9);--e-link:light-dark(#0b5fa5,#8fc7ff)}}
 *{box-sizing:border-box;font-family:system-ui,-apple-system,"Segoe UI",sans-serif}
 button{font:inherit;cursor:pointer}
 img{max-width:100%;height:auto;border-radius:8px}
 a{color:inherit}
-button:focus-visible,a:focus-visible,.m:focus-visible{outline:3px solid #2684ff;outline-offset:2px}
-h2{margin:0 0 6px;font-size:1.2em;line-height:1.3}
+button:focus-visible,a:focus-visible{outline:3px solid #2684ff;outline-offset:2px}
+.m{outline:0}
+h2{margin:0 0 8px;font-size:1.25em;line-height:1.3;text-wrap:balance}
 .body>:first-child{margin-top:0}.body>:last-child{margin-bottom:0}
-.acts{display:flex;flex-wrap:wrap;gap:8px;margin-top:16px}
-.acts button{border:1px solid currentColor;background:none;color:inherit;border-radius:8px;padding:8px 16px;min-height:44px}
-.acts button:first-child{background:var(--accent,#0b5fa5);border-color:transparent;color:var(--on,#fff);font-weight:600}
+.acts{display:flex;flex-wrap:wrap;gap:8px;margin-top:20px}
+.acts button{border:1px solid currentColor;background:none;color:inherit;border-radius:8px;padding:8px 18px;min-height:44px}
+.acts button:first-child{background:var(--e-accent);border-color:transparent;color:var(--e-on);font-weight:600}
 .x{border:0;background:none;color:inherit;font-size:22px;line-height:1;width:44px;height:44px;border-radius:8px}
 `;
   const LAYOUTS = `
-.m{position:fixed;z-index:2147483647;font-size:16px;line-height:1.5;color:var(--text,#17202a);background:var(--back,#fff);
-border:0;padding:24px;border-radius:14px;box-shadow:0 10px 40px #0005;overflow:auto;overflow-wrap:anywhere;color-scheme:light}
+.m{position:fixed;z-index:2147483647;font-size:16px;line-height:1.5;color:var(--e-text);background:var(--e-back);
+border:0;padding:24px;border-radius:14px;box-shadow:0 10px 40px #0005;overflow:auto;overflow-wrap:anywhere}
 .m .x{position:absolute;top:4px;right:4px}
 .m.closes h2,.m.closes.bare .body{padding-right:32px}
 .m .pic{display:block;margin:0 auto 14px;max-height:40vh}
@@ -408,9 +411,11 @@ dialog.dim::backdrop{background:#0009}
 max-height:calc(100vh - 32px);min-width:min(280px,calc(100vw - 32px))}
 .modal.top{margin-top:16px}.modal.bottom{margin-bottom:16px}
 .full_screen{inset:0;width:100vw;height:100vh;max-width:none;max-height:none;border-radius:0;margin:0;
-padding:10vh max(24px,calc(50vw - 320px)) 24px;font-size:18px}
-.half_screen{left:0;right:0;bottom:0;top:auto;margin:0 auto;width:100vw;max-width:720px;min-height:50vh;max-height:85vh;
-border-radius:18px 18px 0 0}
+padding:56px max(24px,calc(50vw - 300px)) 24px;font-size:18px}
+.full_screen,.half_screen{display:flex;flex-direction:column;justify-content:safe center}
+.full_screen .main{flex:none}.full_screen h2{font-size:1.6em}
+.half_screen{left:0;right:0;bottom:0;top:auto;margin:0 auto;width:100vw;max-width:640px;min-height:min(50vh,320px);
+max-height:85vh;padding:32px;border-radius:18px 18px 0 0}
 .half_screen.top{top:0;bottom:auto;border-radius:0 0 18px 18px}
 .banner{left:0;right:0;top:0;border-radius:0;padding:12px 56px 12px 20px;display:flex;flex-wrap:wrap;align-items:center;
 gap:6px 20px;max-height:50vh}
@@ -419,6 +424,7 @@ gap:6px 20px;max-height:50vh}
 .corner{width:min(360px,calc(100vw - 32px));bottom:16px;right:16px;padding:20px;max-height:calc(100vh - 32px)}
 .corner.bottom_left,.corner.top_left{right:auto;left:16px}
 .corner.top_left,.corner.top_right{bottom:auto;top:16px}
+@media (max-width:480px){.modal .acts button,.half_screen .acts button,.full_screen .acts button{flex:1 1 100%}.modal{width:100%}}
 @media (prefers-reduced-motion:no-preference){.m{animation:in .18s ease-out}@keyframes in{from{opacity:0;transform:translateY(8px)}}}
 `;
   const sheets = {};
@@ -427,13 +433,15 @@ gap:6px 20px;max-height:50vh}
     root.adoptedStyleSheets = [sheets[name]];
   }
   function colours(host, {background, text, accent}) {
-    const named = {'--back': background, '--text': text, '--accent': accent};
+    const named = {'--e-back': background, '--e-text': text, '--e-accent': accent};
     for (const [name, value] of Object.entries(named)) if (value) host.style.setProperty(name, value);
+    // Else dark where the page says it is (its color-scheme); a message with colours of its own keeps them.
+    host.style.setProperty('color-scheme', background || text ? 'light' : 'inherit', 'important');
     const dark = /^#([0-9a-f]{3,8})$/i.exec(accent || '');
     if (dark) { // black or white on the first button, whichever is easier to read
       const hex = dark[1].length < 6 ? [...dark[1]].map((c) => c + c).join('') : dark[1];
       const [r, g, b] = [0, 2, 4].map((i) => (parseInt(hex.slice(i, i + 2), 16) / 255) ** 2.2);
-      host.style.setProperty('--on', 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? '#000' : '#fff');
+      host.style.setProperty('--e-on', 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? '#000' : '#fff');
     }
   }
 
@@ -474,6 +482,7 @@ gap:6px 20px;max-height:50vh}
     const host = make('div', {'data-engage': message.channel});
     const root = host.attachShadow({mode: 'open'});
     styled(root, 'message', BASE + LAYOUTS);
+    host.style.setProperty('all', 'initial', 'important'); // whatever the page's styles say of its div elements
     colours(host, style);
     let over = false;
     const end = (what, more, url) => {
@@ -551,23 +560,23 @@ gap:6px 20px;max-height:50vh}
     },
   };
   const INBOX = `
-:host{all:initial;display:inline-block;position:relative;font-size:16px;line-height:1.5;color:#17202a;color-scheme:light}
+:host{display:inline-block;position:relative;font-size:16px;line-height:1.5;color:var(--e-text)}
 :host([hidden]){display:none}
 :host([inline]){display:block}
 .bell{position:relative;border:0;background:none;width:44px;height:44px;border-radius:8px;color:inherit}
 .n{position:absolute;top:2px;right:0;min-width:20px;border-radius:10px;padding:0 5px;background:#b3261e;color:#fff;font-size:12px;
 line-height:20px;font-weight:600}
 .panel{position:absolute;right:0;top:100%;z-index:2147483646;width:min(380px,calc(100vw - 24px));max-height:min(560px,80vh);overflow:auto;
-text-align:start;background:#fff;border-radius:14px;box-shadow:0 10px 40px #0004}
+text-align:start;background:var(--e-back);border-radius:14px;box-shadow:0 10px 40px #0004}
 .panel.start{right:auto;left:0}
-:host([inline]) .panel{position:static;width:auto;max-height:none;box-shadow:none;border:1px solid #d5dbe1}
-.head{display:flex;align-items:center;justify-content:space-between;padding:12px 16px;border-bottom:1px solid #e3e7eb}
-.head h2{margin:0}.quiet{border:0;background:none;color:#0b5fa5;padding:8px;min-height:44px;border-radius:8px}
-ul{list-style:none;margin:0;padding:0}li{border-bottom:1px solid #e3e7eb;padding:4px 16px 10px}
+:host([inline]) .panel{position:static;width:auto;max-height:none;box-shadow:none;border:1px solid var(--e-line)}
+.head{display:flex;align-items:center;justify-content:space-between;padding:12px 16px;border-bottom:1px solid var(--e-line)}
+.head h2{margin:0}.quiet{border:0;background:none;color:var(--e-link);padding:8px;min-height:44px;border-radius:8px;margin-inline:-8px}
+ul{list-style:none;margin:0;padding:0}li{border-bottom:1px solid var(--e-line);padding:4px 16px 10px}li:last-child{border:0}
 .row{display:flex;align-items:center;width:100%;border:0;background:none;color:inherit;text-align:start;padding:8px 0;min-height:44px;gap:8px}
 .row b{flex:1;font-weight:400;overflow-wrap:anywhere}.new .row b{font-weight:700}
-.dot{flex:none;width:9px;height:9px;border-radius:50%;background:#0b5fa5}
-time,.pin{font-size:12px;color:#4a5560}.none{padding:28px 16px;text-align:center;color:#4a5560}
+.dot{flex:none;width:9px;height:9px;border-radius:50%;background:var(--e-link)}
+time,.pin{font-size:12px;color:var(--e-dim)}.none{padding:28px 16px;text-align:center;color:var(--e-dim)}
 .main h2,.lead h2{display:none}.pic{display:block;margin-bottom:10px}
 `;
   class Inbox extends HTMLElement {
@@ -629,7 +638,7 @@ time,.pin{font-size:12px;color:#4a5560}.none{padding:28px 16px;text-align:center
         class: 'quiet', type: 'button', 'data-at': 'del-' + id, onclick: () => box.remove(id),
       }, words.remove)) : null;
       const made = make('li', {class: one.read_at ? '' : 'new'}, row, more);
-      colours(made, one.style);
+      colours(made, {accent: one.style.accent});
       return made;
     }
   }
