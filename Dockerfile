@@ -10,7 +10,7 @@ COPY data/campaigns data/campaigns
 COPY data/labels.toml data/prices.toml data/
 COPY data/sample data/sample
 RUN python -m venv /opt/engage \
-    && /opt/engage/bin/pip install --no-cache-dir -c .ci/constraints.txt '.[channels,server,postgres,reports]'
+    && /opt/engage/bin/pip install --no-cache-dir -c .ci/constraints.txt '.[all]'
 
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /workspace engage \
@@ -26,4 +26,4 @@ VOLUME /workspace
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
-CMD ["engage", "serve", "--host", "0.0.0.0"]
+CMD ["engage", "serve", "--notebooks", "--host", "0.0.0.0"]

@@ -4,11 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test chaos bench docs lint canvas canvas-check sbom format clean
+.PHONY: demo test chaos bench docs lint canvas canvas-check sbom lowest format clean
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[channels,server,postgres,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[all,dev]'
 	@touch $@
 
 demo: $(READY)  ## run the main job on the sample data
@@ -17,27 +17,35 @@ demo: $(READY)  ## run the main job on the sample data
 test: $(READY)  ## run the whole test suite, on as many cores as there are up to four
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
-chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and without an idempotency key; malformed requests; SEED=1
+chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and without an idempotency key, and a journey's ticks 200 times; malformed requests; what the tests try a few times 20 times as often; SEED=1
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1)
 	$(BIN)/python bench/chaos.py --seed $(or $(SEED),1) --no-key
+	$(BIN)/python bench/journey_chaos.py --seed $(or $(SEED),1)
 	$(BIN)/python bench/fuzz.py --seed $(or $(SEED),1)
+	TRIES=20 $(BIN)/python -m pytest -m chance -n auto --maxprocesses 4 --dist worksteal --timeout 3600
 
-bench: $(READY)  ## how fast analyses are beside chdb and polars, a million are planned, events are collected, and a run is sent against the same client alone
+bench: $(READY)  ## how fast analyses are beside chdb and polars, a million are planned, events are collected and answered with a message, and a run is sent against the same client alone
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench]'
 	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/planning.py
 	$(BIN)/python bench/collecting.py
+	$(BIN)/python bench/triggered.py
 	$(BIN)/python bench/journeys.py
 	$(BIN)/python bench/delivery.py
 
 docs: $(READY)  ## build the documentation into site/; a broken link or reference fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-sbom: $(READY)  ## list every library of an installation with its version and licence; ENVIRONMENT=/path/to/venv
-	$(PYTHON) -m venv build/sbom
-	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+sbom:  ## list every library the product installs with its version and licence, into build/sbom.json
+	$(PYTHON) -m venv --clear build/sbom
+	$(PYTHON) -m venv --clear build/product
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt cyclonedx-bom
+	build/product/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt '.[all]'
 	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
-		-o build/sbom.json $(or $(ENVIRONMENT),$(VENV))/bin/python
+		-o build/sbom.json build/product/bin/python
+
+lowest: $(READY)  ## test the core on the lowest versions pyproject.toml allows, in an environment of its own
+	$(BIN)/python .ci/lowest.py
 
 lint: $(READY) canvas-check  ## ruff, mypy, import-linter, marimo check, the canvas as built
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pyarrow as pa
 
 import engage
@@ -31,7 +33,7 @@ from engage.delivery.pacing import Limits
 from engage.delivery.sender import deliver
 from engage.lake.runs import Run, read_run, write_run
 from engage.lake.schema import RECIPIENTS
-from engage.workspace.deliveries import open_ledger, run_provider
+from engage.workspace.sending import open_ledger, run_provider
 
 RUN = "chaos-once"
 
@@ -96,19 +98,43 @@ def life(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
+def between(database: str) -> bool:
+    """Whether nobody is in the middle of a transaction: who is held there keeps others from taking over anything.
+
+    Args:
+        database: URL of a Postgres database, or a SQLite file.
+    """
+    time.sleep(0.005)
+    if database.startswith("postgresql:"):
+        held = (
+            "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in trans%'"
+        )
+        with psycopg.connect(database, autocommit=True) as connection:
+            return bool(connection.execute(held).fetchone() == (0,))
+    with closing(sqlite3.connect(database, timeout=0)) as file:
+        try:
+            file.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
 def kill(
-    log: Path, work: Callable[[], None], *, kills: int, workers: int, step: int, seed: int, pause: float = 0.0
-) -> int:
+    log: Path, work: Callable[[], None], *, database: str, kills: int, workers: int, step: int, seed: int,
+    pause: float = 0.0,
+) -> int:  # fmt: skip
     """Kill senders at random moments, then let them come to an end.
 
     Args:
         log: The provider's.
         work: What a sender does.
+        database: The ledger's, as `between` takes it.
         kills: How often.
         workers: Senders at once.
         step: Messages between kills.
         seed: Of the moments.
-        pause: Instead of killing a sender hold it for so many seconds while another begins, then let it go on.
+        pause: Instead of killing a sender hold it for so many seconds while another begins, and until that has sent
+            something or ended, then let it go on.
 
     Returns:
         How many were killed at work.
@@ -117,6 +143,7 @@ def kill(
     lives = [life(work) for _ in range(workers)]
     never = float("inf")
     another = awake = never
+    before, other = 0, 0
     while lives:
         wanted = size(log) + chance.randrange(step * 3 // 2) if killed < kills else None
         victim = chance.choice(lives)
@@ -124,14 +151,20 @@ def kill(
             if wanted is not None and size(log) >= wanted:
                 time.sleep(chance.uniform(0.0, 0.03))
                 os.kill(victim, signal.SIGSTOP if pause else signal.SIGKILL)
+                if pause and not between(database):
+                    os.kill(victim, signal.SIGCONT)
+                    continue
                 wanted = None
                 if pause:
                     another, awake = time.monotonic() + pause / 2, time.monotonic() + pause
                     killed += 1
             if another <= time.monotonic():
-                lives.append(life(work))  # takes over what the lease no longer holds
+                before = size(log)
+                other = life(work)  # takes over what the lease no longer holds
+                lives.append(other)
                 another = never
-            if awake <= time.monotonic():
+            late = time.monotonic() - awake
+            if another == never and late >= 0 and (size(log) > before or other not in lives or late > 60):
                 os.kill(victim, signal.SIGCONT)
                 awake = never
                 wanted = size(log) + chance.randrange(step * 3 // 2) if killed < kills else None
@@ -228,7 +261,10 @@ def chaos(
                     send(root, keyed=keyed, concurrency=concurrency, lease=lease)
 
                 step = max(1, messages // max(1, kills))
-                killed = kill(log, work, kills=kills, workers=workers, step=step, seed=seed, pause=pause)
+                database = ledger or str(workspace.settings.ledger)
+                killed = kill(
+                    log, work, database=database, kills=kills, workers=workers, step=step, seed=seed, pause=pause
+                )
             finally:
                 server.kill()
         figures = verdict(workspace, log, messages, keyed=keyed)

@@ -25,7 +25,7 @@ from engage.delivery.recipients import Recipients, Slice
 from engage.delivery.sender import deliver
 from engage.delivery.transport import Caller
 from engage.lake.runs import read_run, recipients_path
-from engage.workspace.deliveries import open_ledger, run_provider
+from engage.workspace.sending import open_ledger, run_provider
 
 
 def alone(workspace: engage.Workspace, messages: int, concurrency: int) -> float:
@@ -93,7 +93,8 @@ def measure(messages: int, wait: float, *, batch: int, concurrency: int) -> None
 
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    delay = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
-    for at_once in (32, 128):
-        measure(count, delay, batch=1, concurrency=at_once)
-    measure(count * 10, delay, batch=500, concurrency=8)
+    delays = [float(sys.argv[2])] if len(sys.argv) > 2 else [0.0, 0.02]
+    for delay in delays:
+        for at_once in (32, 128):
+            measure(count, delay, batch=1, concurrency=at_once)
+    measure(count * 10, delays[0], batch=500, concurrency=8)

@@ -1,4 +1,7 @@
-"""A lake to measure analyses on: people join over 90 days and come less often after a while, a few very often."""
+"""A lake to measure analyses on: people join over 90 days and come less often after a while, a few very often.
+
+Two of them are machines rather than people, with a hundred thousand events each.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ SHARES = (0.34, 0.30, 0.12, 0.10, 0.06, 0.04, 0.03, 0.01)
 COUNTRIES = ("DE", "FR", "US", "IN", "BR")
 LABELS = ("Winter", "Win-back", "News", "Cart", "Birthday", "Offers", "Onboarding", "Survey", "Partner", "Test")
 _DAY = 86_400_000_000
+_MEMORY = "2500MB"  # DuckDB's own; what is counted outside of it comes on top
+_HEAVY, _HEAVY_EVENTS = 2, 100_000
 
 
 def _texts(prefix: str, numbers: np.ndarray, width: int = 8) -> pa.Array:
@@ -30,7 +35,8 @@ def make(root: Path, events: int) -> engage.Workspace:
     """Fill a new workspace: `events` events of events / 20 users, a tenth as many messages, and a profile each."""
     workspace = engage.Workspace.create(root)
     file = root / "pyproject.toml"
-    file.write_text(file.read_text() + '\nthreads = 2\nmemory_limit = "3GB"\n')
+    table = "[tool.engage]\n"
+    file.write_text(file.read_text().replace(table, f'{table}threads = 2\nmemory_limit = "{_MEMORY}"\n', 1))
     workspace = engage.Workspace.open(root)
     random = np.random.default_rng(7)
     users = events // 20
@@ -40,6 +46,8 @@ def make(root: Path, events: int) -> engage.Workspace:
     for day in range(DAYS):
         expected += habit * _appetite(day, joined)
     habit *= events / expected.sum()
+    joined[:_HEAVY] = 0
+    habit[:_HEAVY] = _HEAVY_EVENTS / sum(_appetite(day, joined[:_HEAVY]) for day in range(DAYS))
     profiles = DATASETS["profiles"].schema
     people = _texts("user-", np.arange(users))
     for begin in range(0, users, 500_000):

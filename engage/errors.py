@@ -17,6 +17,7 @@
     │   ├── InvalidAddressError     an address no message can be sent to; the request is never made
     │   └── UnsupportedContentError content the channel or provider cannot express
     ├── PlanError                   a run that cannot be planned
+    ├── AccessError                 what who acts may not do, or an account that will not do
     └── ChannelError                a provider that cannot be reached or refuses everything
     ConfigurationError              settings, secrets or senders that are wrong
 
@@ -27,6 +28,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "ChannelError",
     "ConfigurationError",
     "ContentError",
@@ -124,6 +126,10 @@ class UnsupportedContentError(ContentError):
 
 class PlanError(EngageError):
     """A run that cannot be planned."""
+
+
+class AccessError(EngageError):
+    """Who acts may not do this, or an account, link or password will not do."""
 
 
 class ChannelError(EngageError):

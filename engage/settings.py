@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engage.errors import ConfigurationError
+from engage.vocabulary import Channel
 
 __all__ = ["WEEKDAYS", "Settings", "find_root", "secret"]
 
@@ -118,6 +120,48 @@ class Settings:
         return dict(self.options.get("channels", {}).get(name, {}))
 
     @property
+    def public_url(self) -> str:
+        """Where people and their apps reach the server (``[tool.engage.server] public_url``); '' where it is not said.
+
+        Raises:
+            ConfigurationError: It is not the address of a site.
+        """
+        url = str(self.options.get("server", {}).get("public_url", "")).rstrip("/")
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query):
+            hint = 'write "https://engage.example.com"'
+            raise ConfigurationError(f"public_url = {url!r} is not a site's", where="[tool.engage.server]", hint=hint)
+        return url
+
+    @property
+    def opt_in(self) -> frozenset[str]:
+        """Channels that reach only those who said yes to them: of ``opt_in``, and ads always.
+
+        Raises:
+            ConfigurationError: ``opt_in`` is no list of channels.
+        """
+        named = self.options.get("opt_in", [])
+        if not isinstance(named, list):
+            raise ConfigurationError("opt_in is not a list of channels", where="[tool.engage]", hint='opt_in = ["sms"]')
+        return frozenset(map(str, named)) | {Channel.FACEBOOK_AUDIENCE.value}
+
+    @property
+    def country(self) -> str | None:
+        """Whose phone numbers are that have no country's code, where the person's country is not known.
+
+        ``[tool.engage] country``, two letters (ISO 3166-1).
+
+        Raises:
+            ConfigurationError: It is not two letters.
+        """
+        found = self.options.get("country")
+        if found is not None and not (isinstance(found, str) and len(found) == 2 and found.isalpha()):
+            raise ConfigurationError(
+                f"country = {found!r} is not two letters", where="[tool.engage]", hint='write e.g. country = "DE"'
+            )
+        return found.upper() if found else None
+
+    @property
     def sql(self) -> Path:
         """Folder of the workspace's SQL files."""
         return self.root / "sql"
@@ -161,6 +205,16 @@ class Settings:
     def mailbox(self) -> Path:
         """File of the messages that wait for apps and pages to fetch them."""
         return self.data / "mailbox.sqlite"
+
+    @property
+    def access(self) -> Path:
+        """File of the people who may sign in, and their sessions."""
+        return self.data / "access.sqlite"
+
+    @property
+    def audit(self) -> Path:
+        """Folder of the audit log."""
+        return self.data / "audit"
 
     @property
     def ledger(self) -> Path:

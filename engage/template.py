@@ -69,5 +69,6 @@ def copy_template(path: Path, *, timezone: str) -> Settings:
             shutil.copy2(source / part, root / part)
     (root / ".gitignore").write_text(
         "data/lake/\ndata/outbox/\ndata/ledger.sqlite*\ndata/mailbox.sqlite*\ndata/engage.lock\ndata/drafts/\n__marimo__/\n"
+        "data/access.sqlite*\ndata/audit/\ndata/journal/\ndata/worker.lock\n"
     )
     return settings

@@ -9,20 +9,21 @@ of them leads when it is gone. Killed at any instant, whoever starts next goes o
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engage.access.actor import service
 from engage.errors import ConfigurationError, EngageError
 from engage.logs import log
+from engage.stopping import stopping
 from engage.workspace import Workspace
 from engage.workspace.leading import Leadership
 
 __all__ = ["DUTIES", "Duty", "work"]
 
+_PARTING = 10.0  # seconds given to what is done beside the others; it is killed then, which loses nothing
 _LONGEST = 300.0  # seconds a duty that fails is left alone at most
 
 
@@ -35,12 +36,14 @@ class Duty:
         every: Seconds from its end to its next beginning.
         do: Does it; returns what went wrong with parts of it, a line each. Where it raises, all of it went wrong.
         shared: Workers that do not lead do it too.
+        beside: It may take long, mostly waiting for somebody, and is done while the others go on.
     """
 
     name: str
     every: float
     do: Callable[[Workspace], Sequence[str]]
     shared: bool = False
+    beside: bool = False
 
 
 def _campaigns(workspace: Workspace) -> list[str]:
@@ -73,6 +76,10 @@ def _reports(workspace: Workspace) -> list[str]:
     return [one.error for one in done if one.error] + refused
 
 
+def _audiences(workspace: Workspace) -> list[str]:
+    return [f"{done.name}: {done.error}" for done in workspace.reopened().tick_audiences() if done.error]
+
+
 def _compaction(workspace: Workspace) -> list[str]:
     workspace.compact()
     workspace.sweep_mailbox()
@@ -86,6 +93,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("runs", 5.0, _runs, shared=True),
     Duty("doubt", 60.0, _doubt),
     Duty("reports", 60.0, _reports),
+    Duty("audiences", 30.0, _audiences, beside=True),
     Duty("compaction", 3600.0, _compaction),
 )
 """What a worker does, in this order."""
@@ -113,26 +121,43 @@ def work(
     Raises:
         ConfigurationError: Another worker leads this workspace, and its ledger is a file.
     """
-    with _stopping(stop) as stopping, Leadership(workspace) as leadership:
-        workspace.stop = stopping
+    with stopping(stop) as ended, Leadership(workspace) as leadership:
+        workspace.stop = ended
+        workspace.acts_as(service("worker"))
         log("worker_started", leads=leadership.leads)
         due = {duty.name: 0.0 for duty in duties}
         failures = dict.fromkeys(due, 0)
+        beside: dict[str, threading.Thread] = {}
+
+        def do(duty: Duty) -> None:
+            failures[duty.name] = 0 if _done(duty, workspace) else failures[duty.name] + 1
+            wait = min(_LONGEST, duty.every * 2 ** min(failures[duty.name], 16))
+            due[duty.name] = time.monotonic() + max(wait, duty.every)
+
         try:
-            while not stopping.is_set():
+            while not ended.is_set():
                 for duty in duties:
                     mine = duty.shared or leadership.leads
-                    if stopping.is_set() or not mine or time.monotonic() < due[duty.name]:
+                    if ended.is_set() or not mine or time.monotonic() < due[duty.name]:
                         continue
-                    failures[duty.name] = 0 if _done(duty, workspace) else failures[duty.name] + 1
-                    wait = min(_LONGEST, duty.every * 2 ** min(failures[duty.name], 16))
-                    due[duty.name] = time.monotonic() + max(wait, duty.every)
+                    if not duty.beside or once:
+                        do(duty)
+                        continue
+                    due[duty.name] = time.monotonic() + duty.every
+                    if duty.name not in beside or not beside[duty.name].is_alive():
+                        beside[duty.name] = threading.Thread(target=do, args=(duty,), name=duty.name, daemon=True)
+                        beside[duty.name].start()
                 if once:
                     return
                 leadership.seek()
-                stopping.wait(max(0.05, min(1.0, min(due.values()) - time.monotonic())))
+                ended.wait(max(0.05, min(1.0, min(due.values()) - time.monotonic())))
         finally:
+            if beside:
+                ended.set()
+            for thread in beside.values():
+                thread.join(_PARTING)
             workspace.stop = None
+            workspace.acts_as(None)
             log("worker_stopped")
 
 
@@ -155,26 +180,3 @@ def _done(duty: Duty, workspace: Workspace) -> bool:
     for told in errors:
         log("duty_failed", level=logging.ERROR, duty=duty.name, error=told, seconds=seconds)
     return well
-
-
-@contextmanager
-def _stopping(stop: threading.Event | None) -> Iterator[threading.Event]:
-    """The event that stops it; SIGTERM and SIGINT set it, a second one does what it always does."""
-    if stop is not None or threading.current_thread() is not threading.main_thread():
-        yield stop or threading.Event()
-        return
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def end(number: int, frame: object) -> None:
-        stop.set()
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

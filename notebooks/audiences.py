@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Audiences")
+app = marimo.App(width="medium", app_title="Audiences", css_file="engage.css")
 
 with app.setup:
     import tempfile
@@ -19,7 +19,9 @@ with app.setup:
 def _():
     ws = pages.opened()
     get_kept, set_kept = mo.state("")
-    return get_kept, set_kept, ws
+    # What was done stands until the next is done, though what its button belongs to is made anew.
+    get_told, set_told = mo.state(None)
+    return get_kept, get_told, set_kept, set_told, ws
 
 
 @app.cell(hide_code=True)
@@ -102,7 +104,7 @@ def _(ws):
 @app.cell
 def _(is_new, match_choice, row_count):
     mo.stop(not is_new)
-    mo.vstack([mo.md("### Who"), mo.hstack([match_choice, row_count], justify="start", wrap=True)])
+    mo.vstack([mo.md("## Who"), mo.hstack([match_choice, row_count], justify="start", wrap=True)])
     return
 
 
@@ -124,9 +126,7 @@ def _(kept, row_count):
 
 @app.cell
 def _(ws):
-    event_names = ws.sql(
-        "select event_name, count(*) as n from events group by 1 order by n desc, event_name limit 500"
-    )["event_name"].to_list()
+    event_names = pages.tried(ws.event_counts)["event_name"].head(500).to_list()
     label_names = [one.name for one in ws.labels()]
     return event_names, label_names
 
@@ -226,20 +226,26 @@ def _(is_new):
     keep_button = mo.ui.run_button(label="Save the segment", kind="success")
     mo.vstack(
         [
-            mo.md("### Keep it"),
-            mo.hstack([name_text, title_text, keep_button], align="end", wrap=True, widths=[2, 4, 1]),
+            mo.md("## Keep it"),
+            mo.hstack([name_text, title_text, keep_button], align="end", wrap=True, widths=[2, 4, 2]),
         ]
     )
     return keep_button, name_text, title_text
 
 
 @app.cell
-def _(draft, keep_button, name_text, set_kept, sql, title_text, ws):
+def _(draft, keep_button, name_text, set_kept, set_told, sql, title_text, ws):
     mo.stop(not keep_button.value)
     _file = pages.tried(lambda: ws.save_segment(sql, name_text.value.strip(), title_text.value))
     draft.forget()
+    set_told(pages.done(f"Kept as `sql/segments/{_file.name}`."))
     set_kept(_file.stem)
-    pages.done(f"Kept as `sql/segments/{_file.name}`.")
+    return
+
+
+@app.cell
+def _(get_told):
+    get_told()
     return
 
 
@@ -256,14 +262,9 @@ def _(file, is_new):
 
 
 @app.cell
-def _(segment, size):
+def _(segment, size, ws):
     mo.stop(not size)
-    sample = pages.tried(
-        lambda: segment.ask(
-            "select people.user_id, name, email, phone, country, language, updated_at from people "
-            "left join profiles using (user_id) order by 1 limit 200"
-        )
-    )
+    sample = pages.tried(lambda: ws.some_people(segment))
     pages.table(sample, label="The first two hundred, by id")
     return
 
@@ -293,10 +294,10 @@ def _(as_of, every_choice, other_choice, segment, size, ws):
     )
     mo.vstack(
         [
-            mo.md("### Size over time"),
+            mo.md("## Size over time"),
             every_choice,
             _drawn,
-            mo.md("### Overlap"),
+            mo.md("## Overlap"),
             other_choice,
             _shared,
         ]
@@ -324,7 +325,7 @@ def _(columns_text, file, segment, size, ws):
 
     mo.vstack(
         [
-            mo.md("### Export"),
+            mo.md("## Export"),
             mo.hstack(
                 [
                     columns_text,

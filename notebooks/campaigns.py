@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="full", app_title="Campaigns")
+app = marimo.App(width="full", app_title="Campaigns", css_file="engage.css")
 
 with app.setup:
     import marimo as mo
@@ -16,7 +16,9 @@ with app.setup:
 def _():
     ws = pages.opened()
     get_made, set_made = mo.state("")
-    return get_made, set_made, ws
+    # What was done stands until the next is done, though what its button belongs to is made anew.
+    get_told, set_told = mo.state(None)
+    return get_made, get_told, set_made, set_told, ws
 
 
 @app.cell(hide_code=True)
@@ -110,7 +112,7 @@ def _(campaign_choice, campaigns, day_choice, is_sending, time_choice, times, ws
 def _(definition):
     plan_button = mo.ui.run_button(label="Plan", tooltip=f"See whom {definition.campaign_id} would reach")
     send_button = mo.ui.run_button(label="Send", kind="success")
-    approve_text = mo.ui.text(label="Approve plan", placeholder="the plan's id, if asked for")
+    approve_text = mo.ui.text(label="Approve plan", placeholder="its id, if asked for")
     launch_button = mo.ui.run_button(label="Launch", tooltip="Let the worker send what falls due by its schedule")
     pause_button, stop_button = mo.ui.run_button(label="Pause"), mo.ui.run_button(label="Stop for good", kind="danger")
     _life = {
@@ -131,14 +133,20 @@ def _(definition):
 
 
 @app.cell
-def _(approve_text, campaign, launch_button, pause_button, set_made, stop_button):
+def _(approve_text, campaign, launch_button, pause_button, set_made, set_told, stop_button):
     mo.stop(not (launch_button.value or pause_button.value or stop_button.value))
     if launch_button.value:
         _changed = pages.tried(lambda: campaign.launch(approve=approve_text.value.strip() or None))
     else:
         _changed = pages.tried(campaign.pause if pause_button.value else campaign.stop)
+    set_told(pages.done(f"{_changed.definition.title} is {_changed.definition.status}."))
     set_made(_changed.definition.campaign_id)
-    pages.done(f"{_changed.definition.title} is {_changed.definition.status}.")
+    return
+
+
+@app.cell
+def _(get_told, is_sending):
+    get_told() if is_sending else None
     return
 
 
@@ -148,8 +156,9 @@ def _(as_of, campaign, plan_button, send_button):
     with mo.status.spinner(title="Planning …"):
         looked = pages.tried(lambda: campaign.dry_run(as_of))
     planned, messages, _takes = looked.plan, looked.samples, looked.estimate
-    _counts = planned.run.counts
-    _outcomes = {"to send": _counts.send, "held out": _counts.held_out}
+    _counts = planned.counts
+    _by = {f"to send by {run.channel}": run.counts.send for run in planned.runs}
+    _outcomes = (_by if planned.others else {"to send": _counts.send}) | {"held out": _counts.held_out}
     _outcomes |= {f"left out: {why.replace('_', ' ')}": n for why, n in _counts.excluded.items()}
     _takes_long = f"{_takes.seconds:,.0f} s" if _takes.seconds is not None else "no limit set"
     _costs = f"{_takes.cost:,.2f} {_takes.currency}" if _takes.cost is not None else "no price set"
@@ -178,7 +187,7 @@ def _(as_of, campaign, plan_button, send_button):
 @app.cell
 def _(as_of, approve_text, campaign, definition, planned, send_button):
     mo.stop(not send_button.value)
-    with mo.status.progress_bar(total=max(planned.run.counts.send, 1), title="Sending") as bar:
+    with mo.status.progress_bar(total=max(planned.counts.send, 1), title="Sending") as bar:
         _done = [0]
 
         def _told(progress):
@@ -187,14 +196,23 @@ def _(as_of, approve_text, campaign, definition, planned, send_button):
 
         summary = pages.tried(lambda: campaign.send(as_of, approve=approve_text.value.strip() or None, report=_told))
     _counts = summary.counts()
+    _waiting = _counts.get("pending", 0)
     _to = pages.link("reports", label=definition.labels[0]) if definition.labels else pages.link("reports")
     mo.vstack(
         [
             pages.done(
                 f"**Sent {_counts.get('sent', 0):,}**, held out {_counts.get('held_out', 0):,}. "
+                + (f"{_waiting:,} wait for the end of quiet hours: `engage worker` sends them then. " * bool(_waiting))
                 + (f"[See it in the report]({_to})" if _to else "")
             ),
-            pages.table(pl.DataFrame({"outcome": list(_counts), "people": list(_counts.values())})),
+            pages.table(
+                pl.DataFrame(
+                    {
+                        "outcome": [name.replace("excluded:", "left out: ").replace("_", " ") for name in _counts],
+                        "people": list(_counts.values()),
+                    }
+                )
+            ),
         ]
     )
     return (summary,)
@@ -205,7 +223,7 @@ def _(definition, messages):
     mo.stop(not messages, mo.md("*Nobody is to be sent anything.*"))
     mo.vstack(
         [
-            mo.md("### As they would see it"),
+            mo.md("## As they would see it"),
             mo.ui.tabs(
                 {
                     f"{number}. {m['user_id']}": mo.vstack(
@@ -275,9 +293,23 @@ def _(campaign_choice, campaigns, is_editing, ws):
 
 
 @app.cell
-def _(edited, kept, ws):
+def _(edited, is_sending, kept):
+    mo.stop(is_sending)
+    # Here and below, a cell shows the fields it makes: such a cell isn't run again, and redrawn, as one types.
+    channel_choice = mo.ui.dropdown(
+        [kept["channel"]] if edited else [str(channel) for channel in composer.COMPOSED],
+        value=kept["channel"],
+        label="Channel",
+        allow_select_none=False,
+    )
+    channel_choice
+    return (channel_choice,)
+
+
+@app.cell
+def _(edited, is_sending, kept, ws):
+    mo.stop(is_sending)
     _segments = [file.name for file in ws.segments()] + [composer.AS_IT_IS] * (kept["segment"] == composer.AS_IT_IS)
-    _channels = [str(channel) for channel in composer.COMPOSED]
     _labels = [label.name for label in ws.labels()]
     _segment = kept["segment"] if edited else mo.query_params().get("segment") or kept["segment"]
     base_fields = mo.ui.dictionary(
@@ -285,12 +317,6 @@ def _(edited, kept, ws):
             "title": mo.ui.text(kept["title"], label="Title", placeholder="Spring sale", debounce=True),
             "name": mo.ui.text(
                 kept["name"], label="Name (its folder)", placeholder="spring-sale", debounce=True, disabled=bool(edited)
-            ),
-            "channel": mo.ui.dropdown(
-                [kept["channel"]] if edited else _channels,
-                value=kept["channel"],
-                label="Channel",
-                allow_select_none=False,
             ),
             "segment": mo.ui.dropdown(
                 {"— everyone —": None} | {name: name for name in _segments},
@@ -304,11 +330,15 @@ def _(edited, kept, ws):
             "control": mo.ui.number(0, 90, value=kept["control"], label="Held out, %"),
         }
     )
+    mo.hstack(list(base_fields.values()), justify="start", align="end", wrap=True)
     return (base_fields,)
 
 
 @app.cell
-def _(base_fields, kept):
+def message(channel_choice, draft, edited, kept):
+    # Read anew: another channel's fields start with what was typed for the one before.
+    _typed = kept if edited else {**kept, **draft.read(content={}, content_b={}, weight_b=50)}
+
     def _fields(old):
         return mo.ui.dictionary(
             {
@@ -318,17 +348,51 @@ def _(base_fields, kept):
                     debounce=400,
                     full_width=True,
                 )
-                for name, (about, is_long) in composer.content_fields(base_fields.value["channel"]).items()
+                for name, (about, is_long) in composer.content_fields(channel_choice.value).items()
             }
         )
 
-    content_a, content_b = _fields(kept["content"]), _fields(kept["content_b"])
-    weight_field = mo.ui.number(0, 100, value=kept["weight_b"], label="% of the people get variant B")
+    content_a, content_b = _fields(_typed["content"]), _fields(_typed["content_b"])
+    weight_field = mo.ui.number(0, 100, value=_typed["weight_b"], label="% of the people get variant B")
+    mo.vstack(
+        [
+            mo.md("## Message"),
+            *content_a.values(),
+            mo.accordion(
+                {"Variant B: what differs; leave empty for one variant": mo.vstack([weight_field, *content_b.values()])}
+            ),
+            mo.md(
+                "*What you type is kept: it is still here when you come back. `{{ profile.first_name | default('there') }}` puts in a person's own.*"
+            ),
+        ]
+    )
     return content_a, content_b, weight_field
 
 
 @app.cell
-def _(kept):
+def preview(channel_choice, edited, form, preview_user, ws):
+    def _seen():
+        try:
+            user = preview_user.value.strip() or ws.some_user()
+            if not user:
+                return pages.nothing("**Nobody to preview for yet**: the lake has no profiles.")
+            values = composer.campaign_values(form)
+            if form["segment"] == composer.AS_IT_IS:
+                values = {key: value for key, value in values.items() if key != "segment"} | {"sql": edited.sql}
+            campaign = ws.draft_campaign(form["name"], values)
+            shown = [pages.framed(channel_choice.value, one) for one in campaign.preview(user=user)]
+            names = [one.name or "Message" for one in campaign.definition.variants]
+        except pages.FAULTS as error:
+            return mo.callout(mo.md(str(error)), kind="info")
+        return shown[0] if len(shown) == 1 else mo.ui.tabs(dict(zip(names, shown, strict=True)))
+
+    mo.vstack([mo.md("## As they would see it"), preview_user, _seen()])
+    return
+
+
+@app.cell
+def _(is_sending, kept):
+    mo.stop(is_sending)
     limit_fields = mo.ui.dictionary(
         {
             "goal": mo.ui.text(kept["goal"], label="Goal event"),
@@ -356,18 +420,32 @@ def _(kept):
             "when_local": mo.ui.text(kept["when_local"], label="by each one's clock, at", placeholder="09:00"),
         }
     )
+    mo.accordion(
+        {
+            "When": mo.hstack(list(when_fields.values()), justify="start", align="end", wrap=True),
+            "Goal, caps, quiet hours, consent": mo.hstack(
+                list(limit_fields.values()), justify="start", align="end", wrap=True
+            ),
+        },
+        multiple=True,
+    )
+    return limit_fields, when_fields
+
+
+@app.cell
+def _(kept):
     preview_user = mo.ui.text(kept["user"], label="Preview for user", placeholder="the first person", debounce=True)
-    return limit_fields, preview_user, when_fields
+    return (preview_user,)
 
 
 @app.cell
 def _(
     base_fields,
+    channel_choice,
     content_a,
     content_b,
     draft,
     is_editing,
-    is_sending,
     limit_fields,
     preview_user,
     weight_field,
@@ -375,71 +453,16 @@ def _(
 ):
     form = {
         **base_fields.value,
+        "channel": channel_choice.value,
         **limit_fields.value,
         **when_fields.value,
         "content": content_a.value,
         "content_b": content_b.value,
         "weight_b": weight_field.value,
     }
-    if not (is_sending or is_editing):
+    if not is_editing:
         draft.keep({**form, "user": preview_user.value})
     return (form,)
-
-
-@app.cell
-def _(edited, form, is_sending, preview_user, ws):
-    mo.stop(is_sending)
-
-    def _seen():
-        try:
-            user = preview_user.value.strip() or ws.some_user()
-            if not user:
-                return pages.nothing("**Nobody to preview for yet**: the lake has no profiles.")
-            values = composer.campaign_values(form)
-            if form["segment"] == composer.AS_IT_IS:
-                values = {key: value for key, value in values.items() if key != "segment"} | {"sql": edited.sql}
-            campaign = ws.draft_campaign(form["name"], values)
-            shown = [pages.framed(form["channel"], one) for one in campaign.preview(user=user)]
-            names = [one.name or "Message" for one in campaign.definition.variants]
-        except pages.FAULTS as error:
-            return mo.callout(mo.md(str(error)), kind="info")
-        return shown[0] if len(shown) == 1 else mo.ui.tabs(dict(zip(names, shown, strict=True)))
-
-    preview = mo.vstack([mo.md("### As they would see it"), preview_user, _seen()])
-    return (preview,)
-
-
-@app.cell
-def _(base_fields, content_a, content_b, is_sending, limit_fields, preview, weight_field, when_fields):
-    mo.stop(is_sending)
-    _written = mo.vstack(
-        [
-            mo.md("### Message"),
-            *content_a.values(),
-            mo.accordion(
-                {
-                    "Variant B: what differs; leave empty for one variant": mo.vstack(
-                        [weight_field, *content_b.values()]
-                    ),
-                    "When": mo.hstack(list(when_fields.values()), justify="start", align="end", wrap=True),
-                    "Goal, caps, quiet hours, consent": mo.hstack(
-                        list(limit_fields.values()), justify="start", align="end", wrap=True
-                    ),
-                },
-                multiple=True,
-            ),
-        ]
-    )
-    mo.vstack(
-        [
-            mo.hstack(list(base_fields.values()), justify="start", align="end", wrap=True),
-            mo.hstack([_written, preview], widths=[1, 1], wrap=True, gap=2, align="start"),
-            mo.md(
-                "*What you type is kept: it is still here when you come back. `{{ profile.first_name | default('there') }}` puts in a person's own.*"
-            ),
-        ]
-    )
-    return
 
 
 @app.cell
@@ -453,7 +476,7 @@ def _(edited, is_sending):
 
 
 @app.cell
-def _(draft, edited, form, make_button, set_made, ws):
+def _(draft, edited, form, make_button, set_made, set_told, ws):
     mo.stop(not make_button.value)
     if edited is None:
         _made = pages.tried(lambda: ws.create_campaign(form["name"].strip(), composer.campaign_values(form))).definition
@@ -465,17 +488,23 @@ def _(draft, edited, form, make_button, set_made, ws):
         _told = "Nothing was changed."
         if _values or _files:
             _told = f"Saved {', '.join((*_values, *_files))}. It counts from the next run on; what was planned is sent as planned."
+    set_told(pages.done(_told))
     set_made(_made.campaign_id)
-    pages.done(_told)
     return
 
 
 @app.cell
-def _(copy_button, copy_name, edited, set_made, ws):
+def _(copy_button, copy_name, edited, set_made, set_told, ws):
     mo.stop(not copy_button.value)
     _copy = pages.tried(lambda: ws.copy_campaign(edited.campaign_id, copy_name.value.strip())).definition
+    set_told(pages.done(f"Made `data/campaigns/{_copy.campaign_id}/`: a draft."))
     set_made(_copy.campaign_id)
-    pages.done(f"Made `data/campaigns/{_copy.campaign_id}/`: a draft.")
+    return
+
+
+@app.cell
+def _(get_told, is_sending):
+    None if is_sending else get_told()
     return
 
 

@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Clever Campaigns")
+app = marimo.App(width="medium", app_title="Clever Campaigns", css_file="engage.css")
 
 with app.setup:
     import marimo as mo

@@ -1,9 +1,12 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Facebook audiences")
+app = marimo.App(width="medium", app_title="Facebook audiences", css_file="engage.css")
 
 with app.setup:
+    import tempfile
+    from pathlib import Path
+
     import marimo as mo
 
     from engage import pages
@@ -66,7 +69,7 @@ def _(segment_choice):
 def _(chosen, ws):
     people = pages.tried(lambda: ws.audience_people(chosen))
     mo.md(
-        f"**{people.height:,}** people opted in to ads and can be matched by " + ", ".join(people.columns[1:]) + "."
+        f"**{people.height:,}** people opted in to ads and can be matched by " + ", ".join(people.columns[2:]) + "."
     ) if people.height else pages.nothing(
         "**Nobody here has opted in to ads** and has an address to be matched by. Record a `Channel Subscribed` on the channel "
         "`facebook_audience` for those who say yes, or choose another segment.",
@@ -88,7 +91,7 @@ def _(chosen, name_choice, replace_choice, sync_button, ws):
     mo.stop(not sync_button.value)
     try:
         with mo.status.spinner(title="Bringing it into step …"):
-            done = ws.sync_audience(name_choice.value, chosen, replace=replace_choice.value)
+            done = ws.push_audience(chosen, name_choice.value, replace=replace_choice.value)
         told = mo.callout(
             mo.md(
                 f"**{done.name}** has {done.members:,} rows: {done.added:,} added, {done.removed:,} removed. Facebook "
@@ -99,6 +102,53 @@ def _(chosen, name_choice, replace_choice, sync_button, ws):
     except pages.FAULTS as error:
         told = pages.fault(error)
     told
+    return
+
+
+@app.cell
+def _(sync_button, ws):
+    sync_button.value  # looked at again once a sync is done
+    _syncs = ws.audience_syncs().drop("audience_id", "sync_id")
+    mo.stop(_syncs.is_empty())
+    mo.vstack(
+        [
+            mo.md(
+                "## What was synced\n\n*Received* and *invalid* are rows, as Facebook counts them; *invalid* is approximate."
+            ),
+            pages.table(_syncs, headings={"started_at": "When", "members": "Rows"}),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(chosen, people, ws):
+    mo.stop(people.is_empty())
+    _stem = chosen or "all_users"
+
+    def _file(ending, plain):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"audience.{ending}"
+            ws.export_audience(path, chosen, plain=plain)
+            return path.read_bytes()
+
+    mo.vstack(
+        [
+            mo.md(
+                "## As a file\n\nFor upload by hand in Ads Manager, with Meta's headers. What is in the clear, Ads Manager "
+                "hashes in the browser before it leaves."
+            ),
+            mo.hstack(
+                [
+                    mo.download(lambda: _file("csv", False), filename=f"{_stem}.csv", label="Hashed, .csv"),
+                    mo.download(lambda: _file("parquet", False), filename=f"{_stem}.parquet", label="Hashed, .parquet"),
+                    mo.download(lambda: _file("csv", True), filename=f"{_stem}_plain.csv", label="In the clear, .csv"),
+                ],
+                justify="start",
+                wrap=True,
+            ),
+        ]
+    )
     return
 
 

@@ -1,14 +1,13 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Funnels")
+app = marimo.App(width="medium", app_title="Funnels", css_file="engage.css")
 
 with app.setup:
     import marimo as mo
 
     from engage import pages
     from engage.analysis.charts.funnel import funnel_bars, funnel_histogram
-    from engage.errors import EngageError
 
 
 @app.cell
@@ -30,7 +29,7 @@ def _(ws):
 
 @app.cell
 def _(ws):
-    names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
+    names = pages.tried(ws.event_counts)["event_name"].to_list()
     mo.stop(
         not names,
         pages.nothing(
@@ -40,11 +39,12 @@ def _(ws):
     )
     labels = [label.name for label in ws.labels()]
     segments = [file.name for file in ws.segments()]
-    return labels, names, segments
+    suggested = dict(zip(("first", "second", "third", "fourth"), ws.suggest_funnel(), strict=False))
+    return labels, names, segments, suggested
 
 
 @app.cell
-def _(labels, names, segments):
+def _(labels, names, segments, suggested):
     question = (
         mo.md("""
         {first} {second} {third} {fourth}
@@ -54,10 +54,10 @@ def _(labels, names, segments):
         {label} {segment} {breakdown}
         """)
         .batch(
-            first=mo.ui.dropdown(names, value=names[0] if names else None, label="First", searchable=True),
-            second=mo.ui.dropdown(names, value=names[0] if names else None, label="then", searchable=True),
-            third=mo.ui.dropdown(names, label="then", searchable=True),
-            fourth=mo.ui.dropdown(names, label="then", searchable=True),
+            first=mo.ui.dropdown(names, value=suggested.get("first"), label="First", searchable=True),
+            second=mo.ui.dropdown(names, value=suggested.get("second"), label="then", searchable=True),
+            third=mo.ui.dropdown(names, value=suggested.get("third"), label="then", searchable=True),
+            fourth=mo.ui.dropdown(names, value=suggested.get("fourth"), label="then", searchable=True),
             within=mo.ui.dropdown(["1 hour", "1 day", "7 days", "30 days", "90 days"], value="30 days", label="Within"),
             order=mo.ui.dropdown(["ordered", "strict", "any"], value="ordered", label="Order"),
             exclude=mo.ui.dropdown(names, label="Not if they did", searchable=True),
@@ -72,9 +72,8 @@ def _(labels, names, segments):
 
 
 @app.cell
-def _(names, question):
-    first = names[0] if names else None
-    asked = question.value or {"first": first, "second": first, "within": "30 days", "order": "ordered"}
+def _(question, suggested):
+    asked = question.value or {**suggested, "within": "30 days", "order": "ordered"}
     steps = [asked[key] for key in ("first", "second", "third", "fourth") if asked.get(key)]
     options = {
         "within": asked["within"],
@@ -89,14 +88,8 @@ def _(names, question):
 
 @app.cell
 def _(breakdown, options, steps, ws):
-    def _counted():
-        try:
-            return ws.funnel(steps, breakdown=breakdown, **options), ""
-        except EngageError as error:
-            return None, str(error)
-
-    table, _fault = _counted()
-    mo.stop(table is None, mo.callout(mo.md(_fault or "Choose two events."), kind="warn"))
+    mo.stop(len(steps) < 2, mo.callout(mo.md("Choose two events, or more."), kind="info"))
+    table = pages.tried(lambda: ws.funnel(steps, breakdown=breakdown, **options))
     pages.chart(funnel_bars(table, within=options["within"]))
     return (table,)
 
@@ -109,9 +102,9 @@ def _(table):
 
 @app.cell
 def _(options, steps, table, ws):
-    mo.stop(table is None)
-    times = ws.funnel_times(steps, **options)
-    mo.stop(not times.height, mo.md("Nobody got to the last step."))
+    mo.stop(not table.height)
+    times = pages.tried(lambda: ws.funnel_times(steps, **options))
+    mo.stop(not times.height, mo.md("*Nobody got to the last step.*"))
     pages.chart(funnel_histogram(times))
     return
 
@@ -120,16 +113,15 @@ def _(options, steps, table, ws):
 def _(steps):
     step_choice = mo.ui.slider(1, max(len(steps), 2), value=min(2, len(steps)) or 1, label="Step", show_value=True)
     dropped_choice = mo.ui.checkbox(label="those who went no further than the step before")
-    mo.vstack([mo.md("## Who"), mo.hstack([step_choice, dropped_choice], justify="start")])
+    mo.vstack([mo.md("## Who"), mo.hstack([step_choice, dropped_choice], justify="start", wrap=True)])
     return dropped_choice, step_choice
 
 
 @app.cell
 def _(dropped_choice, options, step_choice, steps, table, ws):
-    mo.stop(table is None)
-    users = ws.funnel_users(
-        steps, step_choice.value, is_dropped=dropped_choice.value and step_choice.value > 1, **options
-    )
+    mo.stop(not table.height)
+    _is_dropped = dropped_choice.value and step_choice.value > 1
+    users = pages.tried(lambda: ws.funnel_users(steps, step_choice.value, is_dropped=_is_dropped, **options))
     mo.vstack(
         [
             pages.table(users, label=f"{users.height:,} people"),

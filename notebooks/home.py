@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Home")
+app = marimo.App(width="medium", app_title="Home", css_file="engage.css")
 
 with app.setup:
     import marimo as mo
@@ -55,7 +55,7 @@ def _(week):
 
     mo.vstack(
         [
-            mo.md(f"### Seven days up to {week.until:%d %B %Y}"),
+            mo.md(f"## Seven days up to {week.until:%d %B %Y}"),
             mo.hstack(
                 [
                     _stat("active", "people active", "increase"),
@@ -110,7 +110,7 @@ def _(ws):
         if rows
         else pages.nothing("**Nothing was sent yet.** Compose a campaign and send it.", "campaigns", "Open Campaigns")
     )
-    mo.vstack([mo.md("### Runs"), _words, pages.table(pl.DataFrame(rows)) if rows else mo.md("")])
+    mo.vstack([mo.md("## Runs"), _words, pages.table(pl.DataFrame(rows)) if rows else mo.md("")])
     return
 
 
@@ -126,7 +126,7 @@ def _(ws):
     ]
     mo.vstack(
         [
-            mo.md("### Channels' health"),
+            mo.md("## Channels' health"),
             mo.md("\n".join(line for line in _lines if line)),
             mo.md(f"[Set them up in Message settings]({pages.link('message_settings')})")
             if pages.link("message_settings")
@@ -140,7 +140,7 @@ def _(ws):
 def _():
     mo.vstack(
         [
-            mo.md("### Where to go"),
+            mo.md("## Where to go"),
             mo.md(
                 "\n".join(
                     f"- [{page.title}]({pages.link(page.name)}): {page.about}"

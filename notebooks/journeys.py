@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="full", app_title="Journeys")
+app = marimo.App(width="full", app_title="Journeys", css_file="engage.css")
 
 with app.setup:
     from datetime import UTC, datetime, timedelta
@@ -18,7 +18,20 @@ def _():
     ws = pages.opened()
     get_chosen, set_chosen = mo.state(str(mo.query_params().get("journey") or ""))
     get_edits, set_edits = mo.state(0)
-    return get_chosen, get_edits, set_chosen, set_edits, ws
+    get_launches, set_launches = mo.state(0)
+    # What was done stands until the next is done, though what its button belongs to is made anew.
+    get_told, set_told = mo.state(None)
+    return (
+        get_chosen,
+        get_edits,
+        get_launches,
+        get_told,
+        set_chosen,
+        set_edits,
+        set_launches,
+        set_told,
+        ws,
+    )
 
 
 @app.cell(hide_code=True)
@@ -177,7 +190,8 @@ def _(against, days, drawing, drawn, is_valid, journey, simulate_button, times, 
 
 
 @app.cell
-def _(journey, status):
+def _(get_launches, journey, status, ws):
+    get_launches()
     _inside = status["waiting"].sum() if status.height else 0
     inside_choice = mo.ui.radio(
         {
@@ -190,7 +204,7 @@ def _(journey, status):
     )
     launch_button = mo.ui.run_button(label="Launch what is saved")
     pause_button = mo.ui.run_button(label="Pause")
-    _now = journey.definition.status
+    _now = ws.journey(journey.definition.journey_id).definition.status
     mo.accordion(
         {
             f"Launch (now: {_now})": mo.vstack(
@@ -205,7 +219,15 @@ def _(journey, status):
 
 
 @app.cell
-def _(inside_choice, journey, launch_button, pause_button, ws):
+def _(
+    inside_choice,
+    journey,
+    launch_button,
+    pause_button,
+    set_launches,
+    set_told,
+    ws,
+):
     mo.stop(not launch_button.value and not pause_button.value)
     _saved = ws.journey(journey.definition.journey_id)
     if launch_button.value:
@@ -214,7 +236,14 @@ def _(inside_choice, journey, launch_button, pause_button, ws):
     else:
         pages.tried(_saved.pause)
         _words = "It is paused: nobody enters, nothing is sent."
-    pages.done(_words)
+    set_told(pages.done(_words))
+    set_launches(lambda count: count + 1)
+    return
+
+
+@app.cell
+def _(get_told):
+    get_told()
     return
 
 

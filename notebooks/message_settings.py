@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Message settings")
+app = marimo.App(width="medium", app_title="Message settings", css_file="engage.css")
 
 with app.setup:
     import marimo as mo
@@ -144,7 +144,7 @@ def _(test_channel, ws):
 @app.cell
 def _(get_changes, ws):
     get_changes()
-    suppressed = ws.suppressions()
+    suppressed = pages.tried(ws.suppressions)
     consents = ws.sql(
         "select channel, case topic when '' then 'everything' else topic end as topic, "
         "count(*) filter (where subscribed) as said_yes, count(*) filter (where not subscribed) as said_no "

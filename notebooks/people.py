@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="People")
+app = marimo.App(width="medium", app_title="People", css_file="engage.css")
 
 with app.setup:
     import marimo as mo
@@ -31,7 +31,7 @@ def _(ws):
     _asked = mo.query_params()
     _labels = [one.name for one in ws.labels()]
     _segments = [file.name for file in ws.segments()]
-    _events = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc, event_name limit 500")
+    _events = pages.tried(ws.event_counts)
     mo.stop(
         not _events.height and ws.some_user() is None,
         pages.nothing(
@@ -40,7 +40,7 @@ def _(ws):
         ),
     )
     text = mo.ui.text(str(_asked.get("text") or ""), label="Id, address or name", debounce=300)
-    event = mo.ui.dropdown(_events["event_name"].to_list(), label="Did the event", searchable=True)
+    event = mo.ui.dropdown(_events["event_name"].head(500).to_list(), label="Did the event", searchable=True)
     segment = mo.ui.dropdown(
         _segments,
         value=_asked.get("segment") if _asked.get("segment") in _segments else None,
@@ -49,13 +49,8 @@ def _(ws):
     label = mo.ui.dropdown(
         _labels, value=_asked.get("label") if _asked.get("label") in _labels else None, label="Was sent the label"
     )
-    return event, label, segment, text
-
-
-@app.cell
-def _(event, label, segment, text):
     mo.hstack([text, event, segment, label], justify="start", wrap=True)
-    return
+    return event, label, segment, text
 
 
 @app.cell

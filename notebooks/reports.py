@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="full", app_title="Campaign reports")
+app = marimo.App(width="full", app_title="Campaign reports", css_file="engage.css")
 
 with app.setup:
     from dataclasses import replace
@@ -27,9 +27,21 @@ with app.setup:
 @app.cell
 def _():
     ws = pages.opened()
-    get_edits, set_edits = mo.state(0)
+    get_schedules, set_schedules = mo.state(0)
+    # What was done stands until the next is done, though what its button belongs to is made anew.
+    get_mailed, set_mailed = mo.state(None)
+    get_removed, set_removed = mo.state(None)
     asked_label = mo.query_params().get("label")
-    return asked_label, get_edits, set_edits, ws
+    return (
+        asked_label,
+        get_mailed,
+        get_removed,
+        get_schedules,
+        set_mailed,
+        set_removed,
+        set_schedules,
+        ws,
+    )
 
 
 @app.cell(hide_code=True)
@@ -45,8 +57,7 @@ def _(ws):
 
 
 @app.cell
-def _(get_edits, ws):
-    get_edits()
+def _(ws):
     report = pages.tried(ws.campaign_report)
     mo.stop(
         not report.height,
@@ -69,6 +80,7 @@ def _(asked_label, report):
         {"any time": None, "7 days": 7, "30 days": 30, "90 days": 90, "between …": 0}, value="any time", label="Sent in"
     )
     text = mo.ui.text(placeholder="name contains …", label="Search", debounce=250)
+    mo.hstack([text, channel, status, kind, label, days], justify="start", wrap=True)
     return channel, days, kind, label, status, text
 
 
@@ -80,9 +92,8 @@ def _():
 
 
 @app.cell
-def _(channel, days, kind, label, since, status, text, until):
-    _between = [since, until] if days.value == 0 else []
-    mo.hstack([text, channel, status, kind, label, days, *_between], justify="start", wrap=True)
+def _(days, since, until):
+    mo.hstack([since, until], justify="start", wrap=True) if days.value == 0 else None
     return
 
 
@@ -96,7 +107,7 @@ def _(report):
     )
     sort = mo.ui.dropdown(report.columns, value="last_sent_at", label="Sort by", searchable=True)
     descending = mo.ui.checkbox(True, label="largest first")
-    mo.accordion({"Columns and order": mo.vstack([columns, mo.hstack([sort, descending], justify="start")])})
+    mo.accordion({"Columns and order": mo.vstack([columns, mo.hstack([sort, descending], justify="start", wrap=True)])})
     return columns, descending, sort
 
 
@@ -182,49 +193,53 @@ def _():
         "every day at 8": "0 8 * * *",
         "on the first of the month at 8": "0 8 1 * *",
     }
-    mail = (
-        mo.md("{to}\n\n{title} {when}")
-        .batch(
-            to=mo.ui.text(label="To", placeholder="ada@example.com, bob@example.com", full_width=True),
-            title=mo.ui.text(label="Title", value="Campaign report"),
-            when=mo.ui.dropdown(list(whens), value="now", label="When"),
-        )
-        .form(submit_button_label="Send", clear_on_submit=False, bordered=False)
+    mail = mo.md("{to}\n\n{title} {when}").batch(
+        to=mo.ui.text(label="To", placeholder="ada@example.com, bob@example.com", full_width=True),
+        title=mo.ui.text(label="Title", value="Campaign report"),
+        when=mo.ui.dropdown(list(whens), value="now", label="When"),
     )
+    # Not a form: a form keeps what was sent, and a filter changed afterwards would send it again.
+    mail_button = mo.ui.run_button(label="Send")
     mo.vstack(
         [
             mo.md(
-                "### E-mail this table\n\nA summary and a picture in the mail, the table as shown beside it as a .csv. On a "
+                "## E-mail this table\n\nA summary and a picture in the mail, the table as shown beside it as a .csv. On a "
                 "schedule, the same filters are asked anew each time; `engage worker` sends it."
             ),
             mail,
+            mail_button,
         ]
     )
-    return mail, whens
+    return mail, mail_button, whens
 
 
 @app.cell
-def _(chosen, mail, set_edits, view, whens, ws):
-    mo.stop(not mail.value)
+def _(chosen, mail, mail_button, set_mailed, set_schedules, view, whens, ws):
+    mo.stop(not mail_button.value)
     _to = [one.strip() for one in mail.value["to"].replace(";", ",").split(",") if one.strip()]
     _cron, _title = whens[mail.value["when"]], mail.value["title"] or "Campaign report"
     _view = replace(view, columns=tuple(chosen))
     if _cron:
         _made = pages.tried(lambda: ws.schedule_view(_to, _cron, _view, title=_title))
-        _answer = pages.done(f"**{_made.name}** goes to {', '.join(_made.to)} {mail.value['when']}.")
-        set_edits(lambda count: count + 1)
+        set_mailed(pages.done(f"**{_made.name}** goes to {', '.join(_made.to)} {mail.value['when']}."))
+        set_schedules(lambda count: count + 1)
     else:
         _mailed = pages.tried(lambda: ws.mail_report(_to, _view, title=_title))
         _said = [f"Sent to {', '.join(_mailed.sent)}."] if _mailed.sent else []
         _said += [f"{address} was not sent it: {why}." for address, why in _mailed.failed]
-        _answer = mo.callout(" ".join(_said), kind="warn" if _mailed.failed else "success")
-    _answer
+        set_mailed(mo.callout(" ".join(_said), kind="warn" if _mailed.failed else "success"))
     return
 
 
 @app.cell
-def _(get_edits, ws):
-    get_edits()
+def _(get_mailed):
+    get_mailed()
+    return
+
+
+@app.cell
+def _(get_schedules, ws):
+    get_schedules()
     scheduled = pages.tried(ws.scheduled_reports)
     unschedule = mo.ui.dropdown([one.name for one in scheduled], label="Mail no more")
     unschedule_button = mo.ui.run_button(label="Remove")
@@ -241,18 +256,24 @@ def _(get_edits, ws):
         [
             mo.md("**Mailed on a schedule**"),
             pages.table(pl.DataFrame(_rows)),
-            mo.hstack([unschedule, unschedule_button], justify="start"),
+            mo.hstack([unschedule, unschedule_button], justify="start", wrap=True),
         ]
     ) if scheduled else None
     return unschedule, unschedule_button
 
 
 @app.cell
-def _(set_edits, unschedule, unschedule_button, ws):
+def _(set_removed, set_schedules, unschedule, unschedule_button, ws):
     mo.stop(not unschedule_button.value or not unschedule.value)
     pages.tried(lambda: ws.unschedule_report(unschedule.value))
-    set_edits(lambda count: count + 1)
-    pages.done(f"{unschedule.value} is mailed no more.")
+    set_removed(pages.done(f"{unschedule.value} is mailed no more."))
+    set_schedules(lambda count: count + 1)
+    return
+
+
+@app.cell
+def _(get_removed):
+    get_removed()
     return
 
 
@@ -266,8 +287,7 @@ def _(shown):
 
 
 @app.cell
-def _(get_edits, ws):
-    get_edits()
+def _(ws):
     by_label = pages.tried(ws.label_report)
 
     mo.accordion(
@@ -313,7 +333,13 @@ def _(campaign_id, picked, ws):
     _told = [
         f"**{row['variant'] or 'Those sent'}** differ by {row['difference']:+.1%} "
         f"({row['difference_low']:+.1%} to {row['difference_high']:+.1%}): "
-        + ("more than chance would." if row["p_value"] < 0.05 else "that may be chance.")
+        + (
+            "too few converted yet to tell."
+            if row["p_value"] is None
+            else "more than chance would."
+            if row["p_value"] < 0.05
+            else "that may be chance."
+        )
         for row in detail.variants.iter_rows(named=True)
         if row["difference"] is not None
     ]
@@ -352,7 +378,7 @@ def _(campaign_id, ws):
             mo.md(
                 "### Edit campaign\n\nLabels go with messages planned from now on; what was sent keeps the labels it was sent with."
             ),
-            mo.hstack([edit_labels, save_labels], justify="start"),
+            mo.hstack([edit_labels, save_labels], justify="start", wrap=True),
         ]
     )
     return edit_labels, save_labels
@@ -384,7 +410,7 @@ def _(cohort):
     keep_button = mo.ui.run_button(label="Save them as a segment")
     mo.vstack(
         [
-            mo.md("### Who came back"),
+            mo.md("## Who came back"),
             mo.hstack(
                 [
                     cohort,

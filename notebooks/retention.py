@@ -1,13 +1,14 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Retention by label")
+app = marimo.App(width="medium", app_title="Retention by label", css_file="engage.css")
 
 with app.setup:
     import marimo as mo
 
     from engage import pages
     from engage.analysis.charts.retention import retention_curve, retention_heat_map
+    from engage.analysis.cohort_weeks import by_week
 
 
 @app.cell
@@ -32,6 +33,7 @@ def _(ws):
 @app.cell
 def _(asked_label, labels, ws):
     _sent = [name for name, people in ws.label_report().select("label", "users_sent").rows() if name and people]
+    _sent.sort(key=lambda name: name not in labels)  # those made here first, then imported ones
     mo.stop(
         not _sent,
         pages.nothing(
@@ -139,7 +141,13 @@ def _(days, label, ws):
     ).item()
     cohorts = pages.tried(lambda: ws.retention(label=label, periods=days + 1, date_from=first))
     filled = cohorts.filter(cohorts["size"] > 0)
-    pages.chart(retention_heat_map(filled, title=f"Sent {label}, by the day of the message"))
+    _many = filled["cohort"].n_unique() > 31
+    pages.chart(
+        retention_heat_map(
+            by_week(filled) if _many else filled,
+            title=f"Sent {label}, by the {'week' if _many else 'day'} of the message",
+        )
+    )
     return
 
 

@@ -1,7 +1,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="Trends")
+app = marimo.App(width="medium", app_title="Trends", css_file="engage.css")
 
 with app.setup:
     from datetime import timedelta
@@ -18,12 +18,6 @@ def _():
     return (ws,)
 
 
-@app.function
-def drawn(chart):
-    """A chart as the notebook shows it."""
-    return mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False)
-
-
 @app.cell(hide_code=True)
 def _(ws):
     pages.header(ws, "trends", "What people do. Choose whose behaviour is shown; everything below follows.")
@@ -32,7 +26,7 @@ def _(ws):
 
 @app.cell
 def _(ws):
-    names = ws.sql("select event_name, count(*) as n from events group by 1 order by n desc")["event_name"].to_list()
+    names = pages.tried(ws.event_counts)["event_name"].to_list()
     mo.stop(
         not names,
         pages.nothing(
@@ -40,7 +34,7 @@ def _(ws):
             "on sample data with `engage demo`."
         ),
     )
-    last = ws.sql("select max(event_time) as t from events").item()
+    last = ws.latest_event()
     return last, names
 
 
@@ -48,44 +42,66 @@ def _(ws):
 def _(names, ws):
     label_choice = mo.ui.dropdown([label.name for label in ws.labels()], label="Sent the label")
     segment_choice = mo.ui.dropdown([file.name for file in ws.segments()], label="In the segment")
-    events_choice = mo.ui.multiselect(names, value=names[:1], label="Events")
+    events_choice = mo.ui.multiselect(names, value=ws.suggest_funnel()[-1:], label="Events")
     measure_choice = mo.ui.dropdown({"how often": "count", "people": "users"}, value="how often", label="Count")
-    period_choice = mo.ui.dropdown(["day", "week", "month"], value="week", label="Each")
+    period_choice = mo.ui.dropdown(["day", "week", "month"], value="day", label="Each", allow_select_none=False)
+    span_choice = mo.ui.dropdown(
+        {"the last 30 days": 30, "the last 90 days": 90, "the last 12 months": 365, "all there is": 0},
+        value="the last 90 days",
+        label="Over",
+        allow_select_none=False,
+    )
     mo.vstack(
         [
-            mo.hstack([label_choice, segment_choice], justify="start"),
-            mo.hstack([events_choice, measure_choice, period_choice], justify="start"),
+            mo.hstack([label_choice, segment_choice, span_choice], justify="start", wrap=True),
+            mo.hstack([events_choice, measure_choice, period_choice], justify="start", wrap=True),
         ]
     )
-    return events_choice, label_choice, measure_choice, period_choice, segment_choice
+    return (
+        events_choice,
+        label_choice,
+        measure_choice,
+        period_choice,
+        segment_choice,
+        span_choice,
+    )
 
 
 @app.cell
-def _(label_choice, segment_choice):
+def _(label_choice, last, segment_choice, span_choice):
     people = {"label": label_choice.value, "segment": segment_choice.value}
-    return (people,)
+    # Counted back from the last event, so that a lake of old data is not empty.
+    spanned = people | {"start": last - timedelta(days=span_choice.value) if span_choice.value else None}
+    return people, spanned
 
 
 @app.cell
-def _(events_choice, measure_choice, people, period_choice, ws):
+def _(events_choice, measure_choice, period_choice, spanned, ws):
     mo.stop(not events_choice.value, mo.callout(mo.md("Choose an event."), kind="info"))
-    trend = ws.trends(events_choice.value, measure=measure_choice.value, period=period_choice.value, **people)
+    trend = pages.tried(
+        lambda: ws.trends(events_choice.value, measure=measure_choice.value, period=period_choice.value, **spanned)
+    )
+    mo.stop(
+        not trend.height, mo.callout(mo.md("Nothing of that happened in this time. Choose a longer one."), kind="info")
+    )
     _unit = "people" if measure_choice.value == "users" else "times"
-    drawn(charts.trend_lines(trend, title=f"Trend by {period_choice.value}", unit=_unit))
+    pages.chart(charts.trend_lines(trend, title=f"Trend by {period_choice.value}", unit=_unit))
     return
 
 
 @app.cell
-def _(people, ws):
-    active = ws.active_users(**people)
-    mo.vstack([mo.md("## Active users"), drawn(charts.active_users_lines(active))])
-    return (active,)
+def _(spanned, ws):
+    active = pages.tried(lambda: ws.active_users(**spanned))
+    mo.stop(not active.height, mo.md("## Active users\n\n*Nobody was here in this time.*"))
+    mo.vstack([mo.md("## Active users"), pages.chart(charts.active_users_lines(active))])
+    return
 
 
 @app.cell
 def _(people, period_choice, ws):
-    sticky = ws.stickiness(period=period_choice.value, periods=30 if period_choice.value == "day" else 12, **people)
-    mo.vstack([mo.md("## Stickiness"), drawn(charts.stickiness_bars(sticky, unit=period_choice.value))])
+    _periods = 30 if period_choice.value == "day" else 12
+    sticky = pages.tried(lambda: ws.stickiness(period=period_choice.value, periods=_periods, **people))
+    mo.vstack([mo.md("## Stickiness"), pages.chart(charts.stickiness_bars(sticky, unit=period_choice.value))])
     return
 
 
@@ -94,15 +110,20 @@ def _(names):
     path_choice = mo.ui.dropdown(names, value=names[0] if names else None, label="Event", searchable=True)
     direction_choice = mo.ui.radio(["after", "before"], value="after", inline=True)
     within_choice = mo.ui.dropdown(["1 hour", "1 day", "7 days", "30 days"], value="30 days", label="Within")
-    mo.vstack([mo.md("## Paths"), mo.hstack([path_choice, direction_choice, within_choice], justify="start")])
+    mo.vstack(
+        [mo.md("## Paths"), mo.hstack([path_choice, direction_choice, within_choice], justify="start", wrap=True)]
+    )
     return direction_choice, path_choice, within_choice
 
 
 @app.cell
-def _(direction_choice, path_choice, people, within_choice, ws):
-    mo.stop(path_choice.value is None, mo.md("No events yet."))
-    way = ws.paths(path_choice.value, direction=direction_choice.value, within=within_choice.value, **people)
-    drawn(charts.path_flow(way, title=f"What people did {direction_choice.value} {path_choice.value}"))
+def _(direction_choice, path_choice, spanned, within_choice, ws):
+    mo.stop(path_choice.value is None, mo.md("*Choose an event.*"))
+    way = pages.tried(
+        lambda: ws.paths(path_choice.value, direction=direction_choice.value, within=within_choice.value, **spanned)
+    )
+    mo.stop(not way.height, mo.md("*Nothing of that happened in this time.*"))
+    pages.chart(charts.path_flow(way, title=f"What people did {direction_choice.value} {path_choice.value}"), least=720)
     return
 
 
@@ -110,20 +131,20 @@ def _(direction_choice, path_choice, people, within_choice, ws):
 def _(last, people, ws):
     # Counted to the last event, so that a lake of old data is not all asleep.
     _as_of = last and last + timedelta(seconds=1)
-    customers = ws.rfm(as_of=_as_of, **people)
-    mo.vstack([mo.md("## Customers"), drawn(charts.rfm_grid(customers))])
-    return (customers,)
+    customers = pages.tried(lambda: ws.rfm(as_of=_as_of, **people))
+    mo.vstack([mo.md("## Customers"), pages.chart(charts.rfm_grid(customers))])
+    return
 
 
 @app.cell
-def _(people, period_choice, ws):
-    gone = ws.uninstalls(period=period_choice.value, **people)
-    after = ws.uninstalls_after("label", **people)
+def _(period_choice, spanned, ws):
+    gone = pages.tried(lambda: ws.uninstalls(period=period_choice.value, **spanned))
+    after = pages.tried(lambda: ws.uninstalls_after("label", **spanned))
     mo.vstack(
         [
             mo.md("## Uninstalls"),
-            drawn(charts.uninstall_bars(gone)) if gone.height else mo.md("No installs or uninstalls yet."),
-            drawn(charts.uninstall_rates(after)) if after.height else mo.md("No messages sent yet."),
+            pages.chart(charts.uninstall_bars(gone)) if gone.height else mo.md("No installs or uninstalls yet."),
+            pages.chart(charts.uninstall_rates(after)) if after.height else mo.md("No messages sent yet."),
         ]
     )
     return

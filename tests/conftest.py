@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -21,6 +22,14 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def disk_left_alone() -> Iterator[None]:
+    """Files are not synced to the disk: tests kill processes, but never the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's machine reaches a test."""
@@ -29,10 +38,43 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def workspace_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return engage.Workspace.create(tmp_path_factory.mktemp("made") / "workspace").root
+
+
 @pytest.fixture
-def workspace(tmp_path: Path) -> engage.Workspace:
+def workspace(workspace_made: Path, tmp_path: Path) -> engage.Workspace:
     """A new workspace in UTC, its lake empty."""
-    return engage.Workspace.create(tmp_path / "workspace")
+    return engage.Workspace.open(shutil.copytree(workspace_made, tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="session")
+def demo_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a workspace after `engage demo`, without the mails it wrote; made once a run, whoever asks first.
+
+    It is everybody's: ask `demo` for a copy.
+    """
+    from engage.cli.demo import run_demo
+
+    everybody = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        everybody = everybody.parent
+    made = everybody / "demo-made"
+    with (everybody / "demo-made.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            making = engage.Workspace.create(everybody / "demo-making")
+            run_demo(making)
+            shutil.rmtree(making.settings.outbox)
+            making.root.rename(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def demo(demo_made: Path, tmp_path_factory: pytest.TempPathFactory) -> engage.Workspace:
+    """A workspace after `engage demo`; tests of this worker may add to it, and change nothing that was there."""
+    return engage.Workspace.open(shutil.copytree(demo_made, tmp_path_factory.mktemp("demo") / "workspace"))
 
 
 def _postgres_programs() -> Path | None:

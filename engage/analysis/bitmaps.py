@@ -2,23 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Words", "pair_counts", "transposed"]
+__all__ = ["Words", "first_counts", "pair_counts"]
 
 Words = NDArray[np.uint64]
+Counts = NDArray[np.int64]
 
+_Found = TypeVar("_Found")
 _BITS = 64
+_BLOCK = 1 << 14  # people; what is done with them fits a processor's own memory
 
 
-def transposed(words: Sequence[Words]) -> Words:
+def pair_counts(
+    starts: Sequence[Words],
+    returns: Sequence[Words],
+    periods: int,
+    spans: Sequence[tuple[int, int]],
+    *,
+    until_the_end: bool = False,
+    threads: int = 1,
+) -> Counts:
+    """Count, for each period, who started in it and returned in spans after it.
+
+    Args:
+        starts: Columns of words, one row a person; bit k of column j is period 64 j + k.
+        returns: The same of the same people.
+        periods: How many periods there are.
+        spans: First and last period of each span, counted from the start's.
+        until_the_end: Take every span to the last period.
+        threads: How many blocks of people are counted side by side.
+
+    Returns:
+        One row a period: who started, then who returned in each span.
+    """
+
+    def count(low: int, high: int) -> Counts:
+        began = _transposed([column[low:high] for column in starts])[:periods]
+        back = began
+        if starts is not returns:
+            back = _transposed([column[low:high] for column in returns])[:periods]
+        found = np.zeros((periods, len(spans) + 1), np.int64)
+        found[:, 0] = _ones(began)
+        later = _Later(back, spans, until_the_end=until_the_end)
+        for period in np.flatnonzero(found[:, 0]):
+            later.count(found[period], int(period), began[period])
+        return found
+
+    cuts = range(0, len(returns[0]), _BLOCK)
+    total = np.zeros((periods, len(spans) + 1), np.int64)
+    for found in _side_by_side(count, [(low, low + _BLOCK) for low in cuts], threads):
+        total += found
+    return total
+
+
+def first_counts(
+    begun: NDArray[np.integer],
+    returns: Sequence[Words],
+    periods: int,
+    spans: Sequence[tuple[int, int]],
+    *,
+    until_the_end: bool = False,
+    threads: int = 1,
+) -> Counts:
+    """Count as :func:`pair_counts` does, of people who started in one period each.
+
+    Args:
+        begun: The period each person started in, from 0 to before `periods`.
+        returns: As for :func:`pair_counts`.
+        periods: As for :func:`pair_counts`.
+        spans: As for :func:`pair_counts`.
+        until_the_end: As for :func:`pair_counts`.
+        threads: As for :func:`pair_counts`.
+    """
+    # Those of one period are put together, so that of each period only its own people are looked at.
+    along = np.argsort(begun.astype(np.uint16), kind="stable")
+    columns = [column[along] for column in returns]
+    sizes = np.bincount(begun, minlength=periods)
+    ends = np.cumsum(sizes)
+    total = np.zeros((periods, len(spans) + 1), np.int64)
+    total[:, 0] = sizes
+
+    def count(period: int) -> None:
+        for low in range(int(ends[period] - sizes[period]), int(ends[period]), _BLOCK):
+            high = min(low + _BLOCK, int(ends[period]))
+            back = _transposed([column[low:high] for column in columns])[:periods]
+            _Later(back, spans, until_the_end=until_the_end).count(total[period], period)
+
+    _side_by_side(count, [(int(period),) for period in np.flatnonzero(sizes)], threads)
+    return total
+
+
+class _Later:
+    """Who returned in spans after a period.
+
+    Args:
+        back: One row a period, one bit a person.
+        spans: As for :func:`pair_counts`.
+        until_the_end: As for :func:`pair_counts`.
+    """
+
+    def __init__(self, back: Words, spans: Sequence[tuple[int, int]], *, until_the_end: bool) -> None:
+        if until_the_end:
+            back = np.bitwise_or.accumulate(back[::-1], axis=0)[::-1]
+            spans = [(low, low) for low, _ in spans]
+        self._back, self._spans = back, spans
+        self._is_single = bool(spans) and all(
+            low == high == spans[0][0] + column for column, (low, high) in enumerate(spans)
+        )
+
+    def count(self, row: Counts, period: int, among: Words | None = None) -> None:
+        """Add to a period's row, from its second column on, how many returned.
+
+        Args:
+            row: Takes the counts.
+            period: The period they started in.
+            among: Only these people; all by default.
+        """
+        if self._is_single:  # spans of one period that follow one another are counted as one piece
+            low, high = self._spans[0][0], self._spans[-1][1]
+            rows = self._back[period + low : period + high + 1]
+            row[1 : 1 + len(rows)] += _ones(rows if among is None else rows & among)
+            return
+        for column, (low, high) in enumerate(self._spans, 1):
+            rows = self._back[period + low : period + high + 1]
+            if len(rows):
+                joined = np.bitwise_or.reduce(rows, axis=0, keepdims=True)
+                row[column] += _ones(joined if among is None else joined & among)[0]
+
+
+def _side_by_side(count: Callable[..., _Found], pieces: Sequence[tuple[int, ...]], threads: int) -> list[_Found]:
+    if threads < 2 or len(pieces) < 2:
+        return [count(*piece) for piece in pieces]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda piece: count(*piece), pieces))
+
+
+def _ones(rows: Words) -> Counts:
+    """How many bits of each row are set."""
+    counted: Counts = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
+    return counted
+
+
+def _transposed(columns: Sequence[Words]) -> Words:
     """Turn rows of people into rows of periods.
 
     Args:
-        words: Columns of words, one row a person; bit k of column j is period 64 j + k.
+        columns: Columns of words, one row a person; bit k of column j is period 64 j + k.
 
     Returns:
         One row a period, 64 people a word; the last word is filled up with zeros.
@@ -27,62 +162,26 @@ def transposed(words: Sequence[Words]) -> Words:
         Hacker's Delight, 2nd edition, section 7-3: transposing a 64 by 64 matrix of bits by swapping ever smaller
         blocks; here all blocks of 64 people at once.
     """
-    return np.concatenate([_transposed(column) for column in words])
+    return np.concatenate([_swapped(column) for column in columns]) if len(columns) > 1 else _swapped(columns[0])
 
 
-def _transposed(column: Words) -> Words:
+def _swapped(column: Words) -> Words:
     if not len(column):
         return np.zeros((_BITS, 1), np.uint64)
-    padding = np.zeros(-len(column) % _BITS, np.uint64)
-    block = np.ascontiguousarray(np.concatenate([column, padding]).reshape(-1, _BITS).T)
+    if padding := -len(column) % _BITS:
+        column = np.concatenate([column, np.zeros(padding, np.uint64)])
+    block = np.ascontiguousarray(column.reshape(-1, _BITS).T)
     half, mask = _BITS // 2, np.uint64(0xFFFFFFFF)
     while half:
         shift = np.uint64(half)
         rows = block.reshape(_BITS // (2 * half), 2, half, -1)
         low, high = rows[:, 0], rows[:, 1]
-        swapped = ((low >> shift) ^ high) & mask
+        swapped = low >> shift
+        swapped ^= high
+        swapped &= mask
         high ^= swapped
-        low ^= swapped << shift
+        swapped <<= shift
+        low ^= swapped
         half //= 2
         mask = mask ^ (mask << np.uint64(half)) if half else mask
     return block
-
-
-def pair_counts(
-    starts: Words, returns: Words, periods: int, spans: Sequence[tuple[int, int]], *, until_the_end: bool = False
-) -> NDArray[np.int64]:
-    """Count, for each period, who started in it and returned in spans after it.
-
-    Args:
-        starts: Bitmaps of :func:`transposed`.
-        returns: Bitmaps of the same people.
-        periods: How many periods there are.
-        spans: First and last period of each span, counted from the start's.
-        until_the_end: Take every span to the last period.
-
-    Returns:
-        One row a period: who started, then who returned in each span.
-    """
-    found = np.zeros((periods, len(spans) + 1), np.int64)
-    found[:, 0] = np.bitwise_count(starts[:periods]).sum(axis=1)
-    if until_the_end:
-        returns = np.bitwise_or.accumulate(returns[:periods][::-1], axis=0)[::-1]
-        spans = [(low, low) for low, _ in spans]
-    single = all(low == high for low, high in spans)
-    for period in np.flatnonzero(found[:, 0]):
-        for low, high, columns in _pieces(spans, single):
-            rows = returns[period + low : min(period + high + 1, periods)]
-            if not len(rows):
-                continue
-            if not single:
-                rows = np.bitwise_or.reduce(rows, axis=0, keepdims=True)
-            counted = np.bitwise_count(rows & starts[period]).sum(axis=1)
-            found[period, columns : columns + len(counted)] = counted
-    return found
-
-
-def _pieces(spans: Sequence[tuple[int, int]], single: bool) -> list[tuple[int, int, int]]:
-    """Spans with their columns; those of one period each, which follow one another, as one piece."""
-    if single and spans:
-        return [(spans[0][0], spans[-1][1], 1)]
-    return [(low, high, column) for column, (low, high) in enumerate(spans, 1)]

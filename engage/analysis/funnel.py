@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from engage.analysis.events import Binder, Selector
-from engage.analysis.funnel_sql import attempts, exclusions
+from engage.analysis.funnel_counts import PARTS, counted
+from engage.analysis.funnel_sql import Asked, attempts, exclusions, masks
 from engage.analysis.population import people_condition, span_condition
 from engage.analysis.segments import Segment
 from engage.errors import QueryError
@@ -20,6 +21,7 @@ __all__ = ["funnel", "funnel_times", "funnel_users"]
 
 _ORDERS = ("ordered", "strict", "any")
 _STEPS = range(2, 11)
+_THREADS = 8
 
 
 def funnel(
@@ -73,17 +75,40 @@ def funnel(
         The answer of ordered funnels is that of ClickHouse's windowFunnel
         (https://clickhouse.com/docs/sql-reference/aggregate-functions/parametric-functions#windowfunnel).
     """
-    binder, tables = _asked(
+    binder, asked = _asked(
         engine, steps, within, order, exclude, where, segment, label, campaign, breakdown, start, end
     )
-    counted = ", ".join(
+    found = None if breakdown else _by_columns(engine, binder, asked, as_of)
+    if found is None:
+        found = _by_statement(engine, binder, asked, as_of)
+    return _table(found, steps, order, bool(breakdown))
+
+
+def _by_columns(engine: Engine, binder: Binder, asked: Asked, as_of: datetime | None) -> pl.DataFrame | None:
+    """One row of `u1`, `m1`, …: how many reached each step, and the median of their seconds; None where it is open."""
+    count = len(asked.steps)
+    own = Binder(dict(binder.params))
+    query = masks(own, asked, PARTS)
+    events = engine.table(query, own.params or None, as_of=as_of)
+    found = counted(events, count, asked.exclude, asked.micros, asked.order, min(engine.threads, _THREADS))
+    if found is None:
+        return None
+    row: dict[str, Any] = {"breakdown": None}
+    for k in range(count):
+        row |= {f"u{k + 1}": found.users[k], f"m{k + 1}": found.medians[k]}
+    return pl.DataFrame([row])
+
+
+def _by_statement(engine: Engine, binder: Binder, asked: Asked, as_of: datetime | None) -> pl.DataFrame:
+    """The same by SQL alone, a row a `breakdown`."""
+    columns = ", ".join(
         f"count(*) filter (len(reached) >= {k}) as u{k}, "
         + (f"median((reached[{k}] - reached[{k - 1}]) / 1e6) as m{k}" if k > 1 else "null::double as m1")
-        for k in range(1, len(steps) + 1)
+        for k in range(1, len(asked.steps) + 1)
     )
-    query = f"with {tables} select value as breakdown, {counted} from best group by 1"
-    found = engine.frame(query, binder.params or None, as_of=as_of)
-    return _table(found, steps, order, bool(breakdown))
+    own = Binder(dict(binder.params))
+    query = f"with {attempts(own, asked)} select value as breakdown, {columns} from best group by 1"
+    return engine.frame(query, own.params or None, as_of=as_of)
 
 
 def funnel_users(
@@ -115,7 +140,8 @@ def funnel_users(
     lowest = 2 if is_dropped else 1
     if not lowest <= step <= len(steps):
         raise QueryError(f"there is no step {step}", where="funnel", hint=f"use {lowest} to {len(steps)}")
-    binder, tables = _asked(engine, steps, **question)
+    binder, asked = _asked(engine, steps, **question)
+    tables = attempts(binder, asked)
     has = f"len(reached) = {step - 1}" if is_dropped else f"len(reached) >= {step}"
     before = f"(reached[{step}] - reached[{step - 1}]) / 1e6" if step > 1 else "null::double"
     query = (
@@ -180,7 +206,7 @@ def _asked(
     breakdown: str | None = None,
     start: str | date | datetime | None = None,
     end: str | date | datetime | None = None,
-) -> tuple[Binder, str]:
+) -> tuple[Binder, Asked]:
     if len(steps) not in _STEPS:
         raise QueryError(f"a funnel has 2 to 10 steps, not {len(steps)}", where="funnel")
     if order not in _ORDERS:
@@ -189,8 +215,7 @@ def _asked(
         raise QueryError("steps in any order must differ", where="funnel", hint="or use order='ordered'")
     length = within if isinstance(within, timedelta) else parse_window(within)
     binder = Binder()
-    tables = attempts(
-        binder,
+    asked = Asked(
         steps=steps,
         exclude=exclusions(exclude, len(steps), order),
         where=where,
@@ -200,21 +225,21 @@ def _asked(
         breakdown=breakdown,
         span=span_condition(engine, binder, start, end),
     )
-    return binder, tables
+    return binder, asked
 
 
 def _table(found: pl.DataFrame, steps: Sequence[Selector], order: str, has_breakdown: bool) -> pl.DataFrame:
     rows: list[tuple[Any, ...]] = []
     tables = found.sort(["u1", "breakdown"], descending=[True, False], nulls_last=True).iter_rows(named=True)
     empty: dict[str, Any] = {"breakdown": None}
-    for counted in list(tables) or ([] if has_breakdown else [empty]):
-        first = counted.get("u1", 0)
+    for row in list(tables) or ([] if has_breakdown else [empty]):
+        first = row.get("u1", 0)
         for k, step in enumerate(steps, 1):
             name = step.get("event") if isinstance(step, Mapping) else step
             shown = f"any {k} of {len(steps)}" if order == "any" else name or "any activity"
-            users = counted.get(f"u{k}", 0)
+            users = row.get(f"u{k}", 0)
             rate = users / first if first else None
-            rows.append((counted["breakdown"], k, shown, users, rate, counted.get(f"m{k}")))
+            rows.append((row["breakdown"], k, shown, users, rate, row.get(f"m{k}")))
     schema = {
         "breakdown": pl.String(),
         "step": pl.Int64(),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from engage.analysis.bitmaps import pair_counts
+from engage.analysis.bitmaps import first_counts
 from engage.analysis.events import Binder
-from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span, one_bit
+from engage.analysis.masks import DerivedMasks, Span
 from engage.analysis.periods import Calendar
-from engage.analysis.retention_days import LONGEST, bitmaps, latest
-from engage.query.derived import NOTHING
+from engage.analysis.retention_days import LONGEST, latest, words_of
+from engage.analysis.retention_sql import sent_condition
+from engage.lake.derived.user_days import WORD
+from engage.query.derived import NOTHING, Derived
 from engage.query.engine import Engine
 
 __all__ = ["label_retention"]
@@ -88,42 +92,88 @@ def label_retention(
 
 def _by_days(engine: Engine, label: str, days: int, event: str, as_of: datetime | None) -> pl.DataFrame | None:
     """The same from words of bits; None where there is nobody, or the days are too many."""
-    calendar = Calendar.of("day", engine.settings)
-    first, last = _first(engine, label, event, as_of), latest(engine, as_of)
-    if first is None or last is None or calendar.number(last) - calendar.number(first) >= LONGEST:
+    last = latest(engine, as_of)
+    if last is None or days >= LONGEST:
         return None
-    span = Span(calendar, calendar.number(first), calendar.number(last))
-
-    def query(masks: Masks) -> str:
-        number = f"({calendar.sql('begun_at')} - {span.first})"
-        returned = masks.done(None, with_begun=False, among="user_id in (select user_id from started)")
-        returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(span.words))
-        return (
-            f"with started as materialized (select user_id, {one_bit(number, span.words)} "
-            f"from ({masks.sent(event, label)})), returned as ({returned}) "
-            f"select started.* exclude (user_id), {returns} from started left join returned using (user_id)"
-        )
-
-    found = engine.derived_frame(lambda derived: query(DerivedMasks(derived, span)), {}, as_of=as_of)
-    if found is None:
-        binder = Binder()
-        found = engine.frame(query(LakeMasks(binder, span)), binder.params, as_of=as_of)
-    starts, returns = (bitmaps(found, prefix, span.words) for prefix in "sr")
-    reach = min(days, span.last - span.first)
-    counts = pair_counts(starts, returns, span.last - span.first + 1, [(k, k) for k in range(1, reach + 1)])
-    people = np.cumsum(counts[:, 0])[::-1][: reach + 1]  # of day k: those who began k days before the last at least
-    back = counts.sum(axis=0)
-    table = pl.DataFrame({"day": np.arange(reach + 1), "people": people, "back": back})
+    asked = _Asked(engine, Calendar.of("day", engine.settings), label, days, event, as_of)
+    counted = _of_derived(asked, last) or _of_lake(asked, last)
+    if counted is None:
+        return None
+    begun, back = counted
+    people = np.cumsum(begun)[::-1]  # of day k: those who began k days before the last at least
+    reach = min(days, len(begun) - 1)
+    table = pl.DataFrame({"day": np.arange(reach + 1), "people": people[: reach + 1], "back": back[: reach + 1]})
     return table.with_columns(rate=pl.col("back") / pl.col("people"))
 
 
-def _first(engine: Engine, label: str, event: str, as_of: datetime | None) -> datetime | None:
-    """When the first such message was."""
-    found = engine.derived_frame(
-        lambda derived: f"select min(begun_at) from ({derived.sent(event, label)})", {}, as_of=as_of
-    )
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    engine: Engine
+    calendar: Calendar
+    label: str
+    days: int
+    event: str
+    as_of: datetime | None
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        return [(k, k) for k in range(1, self.days + 1)]
+
+
+_Counted = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""How many began on each day, from the first one's to the last; how many were back on day 0, 1, …"""
+
+
+def _of_derived(asked: _Asked, last: datetime) -> _Counted | None:
+    """Counted from the derived tables, where they can tell."""
+    calendar, label, event = asked.calendar, asked.label, asked.event
+    told = asked.engine.derived_frame(lambda derived: derived.first_sent(event, label), {}, as_of=asked.as_of)
+    first = None if told is None else told.item()
+    if first is None or calendar.number(last) - calendar.number(first) >= LONGEST:
+        return None
+    span = Span(calendar, calendar.number(first), calendar.number(last))
+
+    def query(derived: Derived) -> str:
+        masks = DerivedMasks(derived, span)
+        returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(span.words))
+        return (
+            f"with started as materialized (select user_id, ({calendar.sql('begun_at')} - {span.first})::usmallint "
+            f"as begun from ({masks.sent(event, label)})), returned as ({masks.done(None, with_begun=False)}) "
+            f"select begun, {returns} from started left join returned using (user_id)"
+        )
+
+    found = asked.engine.derived_frame(query, {}, as_of=asked.as_of)
     if found is None:
-        query = "select min(event_time) from notifications where event_name = $event and list_contains(labels, $label)"
-        found = engine.frame(query, {"event": event, "label": label}, as_of=as_of)
-    first: datetime | None = found.item()
-    return first
+        return None
+    begun, returns = found["begun"].to_numpy(), words_of(found, "r", span.words)
+    counts = first_counts(begun, returns, span.last - span.first + 1, asked.spans, threads=asked.engine.threads)
+    return counts[:, 0], counts.sum(axis=0)
+
+
+def _of_lake(asked: _Asked, last: datetime) -> _Counted | None:
+    """Counted from the lake's own rows, bit k of each person's words being their own day k; None for nobody."""
+    binder, number = Binder(), asked.calendar.sql
+    words = range(asked.days // WORD + 1)
+    sent = sent_condition(binder, asked.label, None, asked.event)
+    bits = ", ".join(
+        f"bit_or(case when k between {WORD * word} and {WORD * word + WORD - 1} "
+        f"then 1::ubigint << (k - {WORD * word})::ubigint else {NOTHING} end) as m{word}"
+        for word in words
+    )
+    returns = ", ".join(f"coalesce(m{word}, {NOTHING}) as r{word}" for word in words)
+    query = (
+        f"with started as materialized (select user_id, {number('min(event_time)')} as begun from notifications "
+        f"where {sent} group by user_id), "
+        f"returned as (select user_id, {bits} from (select user_id, {number('event_time')} - begun as k "
+        f"from activity join started using (user_id)) where k between 1 and {asked.days} group by user_id) "
+        f"select begun, {returns} from started left join returned using (user_id)"
+    )
+    found = asked.engine.frame(query, binder.params, as_of=asked.as_of)
+    if not found.height:
+        return None
+    ago = asked.calendar.number(last) - found["begun"].to_numpy()
+    everyone = np.zeros(found.height, np.uint8)
+    counts = first_counts(
+        everyone, words_of(found, "r", len(words)), asked.days + 1, asked.spans, threads=asked.engine.threads
+    )
+    return np.bincount(ago)[::-1], counts[0]

@@ -14,7 +14,7 @@ from engage.lake.derived.user_days import WORD, WORDS
 from engage.query.derived import NOTHING, Derived
 from engage.query.files import literal
 
-__all__ = ["DerivedMasks", "LakeMasks", "Masks", "Span", "one_bit", "period_words"]
+__all__ = ["DerivedMasks", "LakeMasks", "Masks", "Span", "period_words"]
 
 _EPOCH = date(1970, 1, 1)
 
@@ -122,20 +122,6 @@ class LakeMasks:
         """See :class:`Masks`."""
         condition = sent_condition(self.binder, label, campaign, event)
         return f"select user_id, min(event_time) as begun_at from notifications where {condition} group by user_id"
-
-
-def one_bit(number: str, count: int) -> str:
-    """SQL of `s0`, `s1`, …: words with the one bit of a period set.
-
-    Args:
-        number: SQL of the period, from 0.
-        count: How many words.
-    """
-    return ", ".join(
-        f"case when {number} between {WORD * k} and {WORD * k + WORD - 1} "
-        f"then 1::ubigint << ({number} - {WORD * k})::ubigint else {NOTHING} end as s{k}"
-        for k in range(count)
-    )
 
 
 def period_words(calendar: Calendar, first: int, last: int, end: date | None) -> Callable[[int], list[str]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
+from engage.analysis.ad_people import ad_people_query
 from engage.analysis.segments import Segment
-from engage.errors import ConfigurationError
 from engage.query.files import literal
 from engage.vocabulary import Channel
 
 __all__ = ["reach"]
 
-_ADDRESSED = (Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WEB_PUSH)
+_ADDRESSED = (Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WEB_PUSH, Channel.FACEBOOK_AUDIENCE)
 _QUERY = """
 , channels as (
     select unnest({channels}) as channel, unnest({addressed}) as addressed,
@@ -22,6 +22,8 @@ counted as (
     from reachable
     where user_id in (select user_id from people)
     group by channel
+    union all
+    select {ads} as channel, count(*) as n, count(*) as joined from ({ad_people})
 ),
 told as (
     select channel, user_id, subscribed, false as suppressed from consents where topic = ''
@@ -57,10 +59,10 @@ order by list_position({channels}, channels.channel)
 def reach(segment: Segment) -> pl.DataFrame:
     """Count the people of a segment, and those of them who can be reached on each channel.
 
-    Someone can be reached who has a live address or device there (on-site channels, webhooks and ad audiences need
-    none), has not left the channel, has joined it where ``[tool.engage] opt_in`` names it, and whose address is not
-    suppressed. A campaign without a topic leaves out the same people for want of an address or consent; its own caps,
-    quiet hours and control groups come on top.
+    Someone can be reached who has a live address or device there (on-site channels and webhooks need none), has not
+    left the channel, has joined it where ``[tool.engage] opt_in`` names it, and whose address is not suppressed. Ads
+    reach only those who said yes to them and have what Facebook may match them by. A campaign without a topic leaves
+    out the same people for want of an address or consent; its own caps, quiet hours and control groups come on top.
 
     Args:
         segment: Who, kept or a draft.
@@ -72,14 +74,14 @@ def reach(segment: Segment) -> pl.DataFrame:
         QueryError: The SQL is wrong or not reproducible.
         ConfigurationError: ``opt_in`` in the settings is no list of channels.
     """
-    opt_in = segment.engine.settings.options.get("opt_in", [])
-    if not isinstance(opt_in, list):
-        raise ConfigurationError("opt_in is not a list of channels", where="[tool.engage]", hint='opt_in = ["sms"]')
+    settings = segment.engine.settings
     counts = segment.ask(
         _QUERY.format(
             channels=literal([str(channel) for channel in Channel]),
+            ads=literal(Channel.FACEBOOK_AUDIENCE.value),
+            ad_people=ad_people_query(settings),
             addressed=literal([channel in _ADDRESSED for channel in Channel]),
-            opt_in=literal([channel in opt_in for channel in Channel]),
+            opt_in=literal([channel in settings.opt_in for channel in Channel]),
         )
     )
     rate = pl.when(pl.col("users") > 0).then(pl.col("reachable") / pl.col("users"))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from engage.analysis.bitmaps import Words, pair_counts, transposed
+from engage.analysis.bitmaps import Words, first_counts, pair_counts
 from engage.analysis.events import Binder
-from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span, one_bit
+from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span
 from engage.analysis.retention_sql import Question, column_spans
 from engage.query.derived import NOTHING
 from engage.query.engine import Engine
 from engage.query.files import literal
 from engage.vocabulary import MESSAGE_EVENTS
 
-__all__ = ["LONGEST", "bitmaps", "counted_by_days", "latest"]
+__all__ = ["LONGEST", "counted_by_days", "latest", "words_of"]
 
 LONGEST = 1024
 """Periods; beyond, the bits of everyone would take more memory than they save time."""
@@ -26,12 +26,17 @@ LONGEST = 1024
 def latest(engine: Engine, as_of: datetime | None = None) -> datetime | None:
     """The time of the last event or message before `as_of`; None where there is none."""
     found = engine.derived_frame(lambda derived: derived.latest() if derived.is_all_visible else None, {}, as_of=as_of)
-    if found is None:
+    recent = (as_of or datetime.now(UTC)) - timedelta(days=2)  # most often there is something, and little else to read
+    for since in (recent, None) if found is None else ():
+        seen = "" if since is None else f"where event_time >= {literal(since)}"
         found = engine.frame(
-            "select max(latest) from (select max(event_time) as latest from user_events "
-            "union all select max(event_time) as latest from notifications)",
+            f"select max(latest) from (select max(event_time) as latest from user_events {seen} "
+            f"union all select max(event_time) as latest from notifications {seen})",
             as_of=as_of,
         )
+        if found.item() is not None:
+            break
+    assert found is not None
     last: datetime | None = found.item()
     return last
 
@@ -64,18 +69,22 @@ def counted_by_days(
         query = _query(LakeMasks(binder, span, question.where), question, people)
         found = engine.frame(query, binder.params or None, as_of=as_of)
     size = question.last - question.first + 1
-    returns = bitmaps(found, "r", span.words)
-    starts = bitmaps(found, "s", span.words) if "s0" in found.columns else returns
-    counts = pair_counts(starts, returns, size, column_spans(question), until_the_end=question.mode == "on_or_after")
+    returns, spans = words_of(found, "r", span.words), column_spans(question)
+    ends, threads = question.mode == "on_or_after", engine.threads
+    if "begun" in found.columns:
+        counts = first_counts(found["begun"].to_numpy(), returns, size, spans, until_the_end=ends, threads=threads)
+    else:
+        starts = words_of(found, "s", span.words) if "s0" in found.columns else returns
+        counts = pair_counts(starts, returns, size, spans, until_the_end=ends, threads=threads)
     table: dict[str, object] = {"cohort": np.arange(question.first, question.last + 1)}
     table |= {f"u{k}": counts[:, k] for k in range(question.columns)}
     frame = pl.DataFrame(table).with_columns(pl.lit(None, pl.String).alias("breakdown"))
     return frame.filter(pl.col("u0") > 0)
 
 
-def bitmaps(found: pl.DataFrame, prefix: str, count: int) -> Words:
-    """The bitmaps of `count` columns of words, ``<prefix>0``, ``<prefix>1``, …"""
-    return transposed([found[f"{prefix}{k}"].to_numpy() for k in range(count)])
+def words_of(found: pl.DataFrame, prefix: str, count: int) -> list[Words]:
+    """The columns of words ``<prefix>0``, ``<prefix>1``, …"""
+    return [found[f"{prefix}{k}"].to_numpy() for k in range(count)]
 
 
 def _is_of_bits(question: Question) -> bool:
@@ -103,12 +112,14 @@ def _is_of_days(question: Question) -> bool:
 
 
 def _query(masks: Masks, question: Question, people: str) -> str:
-    """SQL of `r0`, `r1`, … (who came back when) and, where they differ, `s0`, `s1`, … (who started); one row a user."""
+    """SQL of `r0`, `r1`, … (who came back when), and who started: `begun`, when there is one period of each, or `s0`,
+    `s1`, … unless they are the same words; one row a user.
+    """
     calendar, (label, campaign) = question.calendar, question.message
     start, end = (literal(calendar.start(number)) for number in (question.first, question.last + 1))
     words = range(Span(calendar, question.first, question.last).words)
     is_recurring = question.kind == "recurring"
-    first = one_bit(f"({calendar.sql('begun_at')} - {question.first})", len(words))
+    first = f"({calendar.sql('begun_at')} - {question.first})::usmallint as begun"
     begun = "true" if is_recurring else f"begun_at >= {start} and begun_at < {end}"
     if not any(question.message) and question.start == question.returned:
         returns = ", ".join(f"m{k} as r{k}" for k in words)
@@ -121,8 +132,8 @@ def _query(masks: Masks, question: Question, people: str) -> str:
         own = ", ".join(f"m{k} as s{k}" for k in words) if is_recurring else first
         started = f"select user_id, {own} from ({masks.done(question.start, with_begun=not is_recurring)})"
     returned = masks.done(question.returned, with_begun=False, among="user_id in (select user_id from started)")
-    both = ", ".join([f"coalesce(m{k}, {NOTHING}) as r{k}" for k in words] + [f"s{k}" for k in words])
+    returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in words)
     return (
         f"with started as materialized ({started} where ({people}) and {begun}), returned as ({returned}) "
-        f"select {both} from started left join returned using (user_id)"
+        f"select started.* exclude (user_id), {returns} from started left join returned using (user_id)"
     )

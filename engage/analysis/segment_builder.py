@@ -7,27 +7,23 @@ into the syntax tree as literals.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-import sqlglot
-from sqlglot import exp
-
 from engage.analysis.events import Binder, property_condition, select_events
-from engage.analysis.segment_conditions import All, Any, Condition, Did, InSegment, Instant, Not, Profile, Sent
+from engage.analysis.segment_conditions import Condition, Did, InSegment, Instant, Profile, Sent
+from engage.analysis.segment_tree import Group, Leaf, candidates, leaves, normal_form, times
+from engage.analysis.sql_text import clause, conjuncts, indented, literal, lower_case, slug
 from engage.errors import QueryError
 from engage.windows import parse_window
 
 __all__ = ["segment_sql"]
 
 _AGO = re.compile(r"\s*(\d{1,6})\s*(minute|hour|day|week|month|year)s?\s+ago\s*", re.IGNORECASE)
-_SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_DEEPEST = 50
 _EVERYONE = "everyone as (\n    select user_id from events\n    union\n    select user_id from profiles\n)"
 _REPLIES = {
     "delivered": "Notification Delivered",
@@ -52,15 +48,15 @@ def segment_sql(condition: Condition, timezone: str = "UTC") -> str:
         QueryError: A part of the condition cannot be answered; it tells which and what to write instead.
     """
     writer = _Writer(ZoneInfo(timezone))
-    tree = _normal(condition, True)
-    if isinstance(tree, _Leaf) and tree.wanted and not isinstance(tree.condition, InSegment):
+    tree = normal_form(condition)
+    if isinstance(tree, Leaf) and tree.wanted and not isinstance(tree.condition, InSegment):
         relation = writer.relation(tree)
         body = writer.steps.pop(relation)
         return writer.script(body)
-    parts = tree.parts if isinstance(tree, _Group) and tree.word == "and" else (tree,)
-    exact = next((part for part in parts if isinstance(part, _Leaf) and part.wanted), None)
-    covers = None if exact else _cover(tree)
-    for leaf in _leaves(tree):
+    parts = tree.parts if isinstance(tree, Group) and tree.word == "and" else (tree,)
+    exact = next((part for part in parts if isinstance(part, Leaf) and part.wanted), None)
+    covers = None if exact else candidates(tree)
+    for leaf in leaves(tree):
         writer.relation(leaf)
     if exact:
         source, rest = writer.relation(exact), [part for part in parts if part is not exact]
@@ -71,95 +67,11 @@ def segment_sql(condition: Condition, timezone: str = "UTC") -> str:
     else:
         source, rest = "everyone", list(parts)
     last = f"select user_id\nfrom {source}"
-    if covers is not None and isinstance(tree, _Group) and all(isinstance(part, _Leaf) for part in tree.parts):
+    if covers is not None and isinstance(tree, Group) and all(isinstance(part, Leaf) for part in tree.parts):
         rest = [] if tree.word == "or" else rest  # the union is the answer
     if rest:
         last += "\nwhere " + "\n    and ".join(writer.predicate(part, "    ") for part in rest)
     return writer.script(last, everyone=source == "everyone")
-
-
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    condition: Did | Profile | Sent | InSegment
-    wanted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    word: str
-    parts: tuple[_Leaf | _Group, ...]
-
-
-def _normal(condition: Condition, wanted: bool, depth: int = 0) -> _Leaf | _Group:
-    """Push negation down to the leaves, so that each is a set of people to be in or not to be in."""
-    if depth > _DEEPEST:
-        raise QueryError(f"a condition is nested more than {_DEEPEST} deep", hint="save a part as a segment")
-    if isinstance(condition, Not):
-        return _normal(condition.condition, not wanted, depth + 1)
-    if isinstance(condition, (All, Any)):
-        if not condition.conditions:
-            raise QueryError("all and any need a condition at least", hint="add one, or take it out")
-        word = "and" if isinstance(condition, All) == wanted else "or"
-        parts: list[_Leaf | _Group] = []
-        for each in condition.conditions:
-            part = _normal(each, wanted, depth + 1)
-            parts += part.parts if isinstance(part, _Group) and part.word == word else (part,)
-        return parts[0] if len(parts) == 1 else _Group(word, tuple(parts))
-    if isinstance(condition, Did):
-        lowest, highest = _times(condition)
-        if lowest == 0:  # at most n times is the opposite of n + 1 times at least
-            more = Did(condition.event, condition.where, highest + 1, None, None, condition.since, condition.before)
-            return _Leaf(more, not wanted)
-        return _Leaf(condition, wanted)
-    if isinstance(condition, Sent) and condition.reaction and not condition.reacted:
-        message = (condition.label, condition.campaign, condition.channel, condition.since, condition.before)
-        goal = (condition.goal, condition.goal_where, condition.within)
-        ignored = All(Sent(*message), Not(Sent(*message, condition.reaction, True, *goal)))
-        return _normal(ignored, wanted, depth + 1)
-    if isinstance(condition, (Profile, Sent, InSegment)):
-        return _Leaf(condition, wanted)
-    raise QueryError(f"a {type(condition).__name__} is not a condition", hint="use Did, Profile, Sent, InSegment, …")
-
-
-def _times(did: Did) -> tuple[int, int]:
-    """The least and the greatest number of times; -1 for no limit."""
-    given = {"at_least": did.at_least, "at_most": did.at_most, "exactly": did.exactly}
-    for name, number in given.items():
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-            raise QueryError(f"{name} is {number!r}", hint="write a whole number from 0")
-    if did.exactly is not None:
-        if did.at_least is not None or did.at_most is not None:
-            raise QueryError("exactly stands alone", hint="leave at_least and at_most out")
-        lowest = highest = did.exactly
-    else:
-        highest = -1 if did.at_most is None else did.at_most
-        lowest = did.at_least if did.at_least is not None else 0 if highest >= 0 else 1
-    if lowest == 0 and highest == -1:
-        raise QueryError("at least 0 times holds of everybody", hint="write 1 or more")
-    if 0 <= highest < lowest:
-        raise QueryError(f"at least {lowest} and at most {highest} times is nobody")
-    if did.occurrence != "any":
-        if did.occurrence not in ("first", "latest"):
-            raise QueryError(f"there is no occurrence {did.occurrence!r}", hint="use any, first or latest")
-        if lowest == 0:
-            raise QueryError(f"who never did it has no {did.occurrence} time", hint="use occurrence='any'")
-    return lowest, highest
-
-
-def _leaves(tree: _Leaf | _Group) -> list[_Leaf]:
-    return [tree] if isinstance(tree, _Leaf) else [leaf for part in tree.parts for leaf in _leaves(part)]
-
-
-def _cover(tree: _Leaf | _Group) -> list[_Leaf] | None:
-    """Sets that together hold everyone the condition can hold of, or None when that may be anybody."""
-    if isinstance(tree, _Leaf):
-        return [tree] if tree.wanted else None
-    covers = [_cover(part) for part in tree.parts]
-    if tree.word == "and":
-        return next((cover for cover in covers if cover is not None), None)
-    if any(cover is None for cover in covers):
-        return None
-    return [leaf for cover in covers if cover for leaf in cover]
 
 
 @dataclass(slots=True)
@@ -170,19 +82,19 @@ class _Writer:
     steps: dict[str, str] = field(default_factory=dict)
 
     def script(self, last: str, *, everyone: bool = False) -> str:
-        clauses = [f"{name} as (\n    {_indented(body)}\n)" for name, body in self.steps.items()]
+        clauses = [f"{name} as (\n    {indented(body)}\n)" for name, body in self.steps.items()]
         if everyone:
             clauses.append(_EVERYONE)
         return ("with " + ",\n\n".join(clauses) + "\n\n" if clauses else "") + last + "\n"
 
-    def predicate(self, part: _Leaf | _Group, pad: str) -> str:
-        if isinstance(part, _Leaf):
+    def predicate(self, part: Leaf | Group, pad: str) -> str:
+        if isinstance(part, Leaf):
             return f"user_id {'' if part.wanted else 'not '}in (select user_id from {self.relation(part)})"
         inner = f"{pad}    "
         lines = f"\n{inner}{part.word} ".join(self.predicate(each, inner) for each in part.parts)
         return f"(\n{inner}{lines}\n{pad})"
 
-    def relation(self, leaf: _Leaf) -> str:
+    def relation(self, leaf: Leaf) -> str:
         """The name of the step (or segment) that lists a leaf's people, written if it is not there yet."""
         condition = leaf.condition
         if isinstance(condition, InSegment):
@@ -191,17 +103,17 @@ class _Writer:
             return f"segments.{condition.name}" if condition.name.islower() else f'segments."{condition.name}"'
         if isinstance(condition, Did):
             kind = {"any": "did", "first": "first", "latest": "latest"}[condition.occurrence]
-            return self._add(f"{kind}_{_slug(condition.event or 'anything')}", self._did(condition))
+            return self._add(f"{kind}_{slug(condition.event or 'anything')}", self._did(condition))
         if isinstance(condition, Profile):
-            return self._add(f"profile_{_slug('_'.join(condition.where))}", self._profile(condition))
+            return self._add(f"profile_{slug('_'.join(condition.where))}", self._profile(condition))
         of = next((value for value in (condition.label, condition.campaign, condition.channel) if value), "anything")
-        slug = _slug(of if isinstance(of, str) else "_".join(of))
+        name = slug(of if isinstance(of, str) else "_".join(of))
         messages = self._sent(condition)
         if condition.reaction is None:
-            return self._add(f"sent_{slug}", f"select distinct user_id\n{messages}")
+            return self._add(f"sent_{name}", f"select distinct user_id\n{messages}")
         columns = "select user_id, event_time, coalesce(message_id, campaign_id) as message_id"
-        sent = self._add(f"messages_{slug}", f"{columns}\n{messages}")
-        return self._add(f"{condition.reaction}_{slug}", self._reaction(condition, sent))
+        sent = self._add(f"messages_{name}", f"{columns}\n{messages}")
+        return self._add(f"{condition.reaction}_{name}", self._reaction(condition, sent))
 
     def _add(self, name: str, body: str) -> str:
         for there, other in self.steps.items():
@@ -215,9 +127,9 @@ class _Writer:
 
     def _did(self, did: Did) -> str:
         binder = Binder()
-        lowest, highest = _times(did)
+        lowest, highest = times(did)
         events = select_events({"event": did.event, "where": did.where}, binder)
-        where = _flat(events.condition, binder)
+        where = conjuncts(events.condition, binder)
         limits = []
         time = {"any": "event_time", "first": "min(event_time)", "latest": "max(event_time)"}[did.occurrence]
         window = self._window(time, did.since, did.before)
@@ -231,9 +143,9 @@ class _Writer:
             limits += [f"count(*) >= {lowest}"] if lowest > 1 else []
             limits += [f"count(*) <= {highest}"] if highest >= 0 else []
         if not limits:
-            return f"select distinct user_id\nfrom {events.relation}{_clause('where', where)}"
-        grouped = f"\ngroup by user_id{_clause('having', limits)}"
-        return f"select user_id\nfrom {events.relation}{_clause('where', where)}{grouped}"
+            return f"select distinct user_id\nfrom {events.relation}{clause('where', where)}"
+        grouped = f"\ngroup by user_id{clause('having', limits)}"
+        return f"select user_id\nfrom {events.relation}{clause('where', where)}{grouped}"
 
     def _profile(self, profile: Profile) -> str:
         if not profile.where:
@@ -242,13 +154,13 @@ class _Writer:
         where = [
             text
             for name, wanted in profile.where.items()
-            for text in _flat(property_condition(name, wanted, binder), binder)
+            for text in conjuncts(property_condition(name, wanted, binder), binder)
         ]
-        held = f"select user_id\nfrom profiles{_clause('where', where)}"
+        held = f"select user_id\nfrom profiles{clause('where', where)}"
         if not all(_holds_of_unset(wanted) for wanted in profile.where.values()):
             return held
         # People without a profile have none of these set, which is what is asked for.
-        return f"{held}\nunion\nselect user_id\nfrom events\nwhere user_id not in (select user_id from profiles)"
+        return f"select user_id\nfrom events\nexcept\nselect user_id\nfrom profiles\nunion\n{held}"
 
     def _sent(self, sent: Sent) -> str:
         binder = Binder()
@@ -261,9 +173,9 @@ class _Writer:
             if value is not None:
                 places = ", ".join(binder.bind(one) for one in _several(value, column))
                 where.append(f"{column} in ({places})" if "," in places else f"{column} = {places}")
-        conditions = [text for each in where for text in _flat(each, binder)]
+        conditions = [text for each in where for text in conjuncts(each, binder)]
         conditions += self._window("event_time", sent.since, sent.before)
-        return f"from notifications{_clause('where', conditions)}"
+        return f"from notifications{clause('where', conditions)}"
 
     def _reaction(self, sent: Sent, messages: str) -> str:
         start = f"select distinct message.user_id\nfrom {messages} as message\njoin "
@@ -271,18 +183,18 @@ class _Writer:
             binder = Binder()
             seconds = int(parse_window(sent.within).total_seconds())
             goal = select_events({"event": sent.goal, "where": sent.goal_where}, binder)
-            conditions = _flat(goal.condition, binder)
+            conditions = conjuncts(goal.condition, binder)
             goals = f"(\n    select user_id, event_time\n    from {goal.relation}"
-            goals += _indented(_clause("where", conditions)) + "\n) as goal"
+            goals += indented(clause("where", conditions)) + "\n) as goal"
             length = f"interval '{seconds // 3600}' hour" if seconds % 3600 == 0 else f"interval '{seconds}' second"
             on = ("goal.user_id = message.user_id", "goal.event_time >= message.event_time",
                   f"goal.event_time < message.event_time + {length}")  # fmt: skip
-            return f"{start}{goals}{_clause('    on', on)}"
+            return f"{start}{goals}{clause('    on', on)}"
         if sent.reaction not in _REPLIES:
             raise QueryError(f"there is no reaction {sent.reaction!r}", hint=f"use {', '.join(_REPLIES)} or converted")
         same = ("reply.user_id = message.user_id", "coalesce(reply.message_id, reply.campaign_id) = message.message_id")
         where = [f"reply.event_name = '{_REPLIES[sent.reaction]}'"]
-        return f"{start}notifications as reply{_clause('    on', same)}{_clause('where', where)}"
+        return f"{start}notifications as reply{clause('    on', same)}{clause('where', where)}"
 
     def _window(self, time: str, since: Instant, before: Instant) -> list[str]:
         pairs = ((">=", since), ("<", before))
@@ -301,7 +213,7 @@ class _Writer:
             instant = datetime.combine(instant, time())
         if not isinstance(instant, datetime):
             raise QueryError(f"a {type(instant).__name__} is not a time", hint="write a date or a time")
-        return _lower(_literal(instant if instant.tzinfo else instant.replace(tzinfo=self.zone)))
+        return lower_case(literal(instant if instant.tzinfo else instant.replace(tzinfo=self.zone)))
 
 
 def _holds_of_unset(wanted: object) -> bool:
@@ -327,64 +239,3 @@ def _several(value: str | Sequence[str], what: str) -> list[str]:
     if not values or not all(isinstance(each, str) for each in values):
         raise QueryError(f"{what} is neither a text nor a list of them", hint="leave it out for any")
     return values
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text[:200].lower()).strip("_")[:40].rstrip("_") or "that"
-
-
-def _indented(text: str) -> str:
-    """Indent lines of SQL, but not those inside a text value."""
-    pieces = re.split(r"('(?:[^']|'')*')", text)
-    return "".join(piece if piece.startswith("'") else piece.replace("\n", "\n    ") for piece in pieces)
-
-
-def _clause(word: str, conditions: Sequence[str]) -> str:
-    return f"\n{word} " + "\n    and ".join(conditions) if conditions else ""
-
-
-def _flat(condition: str, binder: Binder) -> list[str]:
-    """The parts of a conjunction, with literals in the places of its parameters."""
-    tree = sqlglot.parse_one(condition, read="duckdb")
-    for place in list(tree.find_all(exp.Placeholder)):
-        value = binder.params[place.name]
-        if isinstance(place.parent, exp.JSONExtractScalar) and _SIMPLE.fullmatch(str(value)[1:]):
-            value = f"$.{str(value)[1:]}"  # reads better than a pointer, and other engines know it too
-        place.replace(_literal(value))
-    return [_lower(part) for part in _conjuncts(tree)]
-
-
-def _conjuncts(tree: exp.Expr) -> list[exp.Expr]:
-    if isinstance(tree, exp.Paren) and not isinstance(tree.this, exp.Or):
-        return _conjuncts(tree.this)
-    if isinstance(tree, exp.And):
-        return _conjuncts(tree.left) + _conjuncts(tree.right)
-    return [] if isinstance(tree, exp.Boolean) and tree.this else [tree]
-
-
-def _literal(value: object) -> exp.Expr:
-    if isinstance(value, bool):
-        return exp.Boolean(this=value)
-    if isinstance(value, (int, float)):
-        if not math.isfinite(value):
-            raise QueryError(f"{value} is not a number to compare with")
-        number = exp.Literal.number(repr(abs(value)))
-        return exp.Neg(this=number) if value < 0 else number
-    if isinstance(value, date):
-        return exp.cast(
-            exp.Literal.string(value.isoformat(" ") if isinstance(value, datetime) else str(value)), "timestamptz"
-        )
-    if not isinstance(value, str):
-        raise QueryError(f"a {type(value).__name__} cannot be compared with")
-    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise QueryError("a text value holds a character that is none", hint="take out NUL and lone surrogates")
-    return exp.Literal.string(value)
-
-
-def _lower(tree: exp.Expr) -> str:
-    """A piece of SQL with its words in lower case, as all SQL here; texts stay as they are."""
-    text = tree.sql(dialect="duckdb", normalize_functions="lower")
-    for token in reversed(sqlglot.tokenize(text, read="duckdb")):
-        if text[token.start] not in "'\"":
-            text = text[: token.start] + text[token.start : token.end + 1].lower() + text[token.end + 1 :]
-    return text

@@ -39,7 +39,8 @@ def count_draft(
         QueryError: It is wrong, not reproducible, or has no ``user_id``.
     """
     require_reproducible(sql, _DRAFT)
-    users = engine.frame(f"select count(distinct user_id) as users from ({_body(sql)}\n)", params or None, as_of=as_of)
+    query = f"select count(distinct user_id) as users from ({_body(sql)}\n)"
+    users = engine.people_frame(query, params or None, as_of=as_of)
     return int(users.item())
 
 
@@ -64,12 +65,12 @@ def sample_draft(
         `user_id`, `email`, `phone`, `name`, `country`, `language`, `updated_at`: one row a user, ordered by user_id.
     """
     require_reproducible(sql, _DRAFT)
-    some = engine.frame(
+    some = engine.people_frame(
         f"select distinct user_id::varchar as user_id from ({_body(sql)}\n) order by user_id limit {int(size)}",
         params or None,
         as_of=as_of,
     )
-    people = engine.frame(
+    people = engine.people_frame(
         "select user_id, email, phone, name, country, language, updated_at from profiles "
         "where user_id in (select unnest($users::varchar[]))",
         {"users": some["user_id"].to_list()},

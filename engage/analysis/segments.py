@@ -84,7 +84,7 @@ class Segment:
         require_reproducible(self.file.text, self.file.path)
         body = self.file.text.rstrip().rstrip(";")
         try:
-            return self.engine.frame(around.format(body) + after, self.params or None, as_of=self.as_of)
+            return self.engine.people_frame(around.format(body) + after, self.params or None, as_of=self.as_of)
         except QueryError as error:
             where = f"{self.file.path}" + (f": {error.where}" if error.where else "")
             raise type(error)(error.what, where=where, hint=error.hint) from error

@@ -97,6 +97,7 @@ class Campaign:
         tracking: What its mail reports back.
         launched_at: Since when its schedule counts; None before it was launched.
         approved: The largest run that was approved when it was launched.
+        fallback: The same campaign on other channels, tried in turn for those this one does not reach.
         journey_id: The journey whose message it is, if it is one's.
     """
 
@@ -130,4 +131,10 @@ class Campaign:
     tracking: Tracking = field(default_factory=Tracking)
     launched_at: datetime | None = None
     approved: int = 0
+    fallback: tuple[Campaign, ...] = ()
     journey_id: str | None = None
+
+    @property
+    def ways(self) -> tuple[Campaign, ...]:
+        """The campaign on its own channel, then on each of its fallbacks."""
+        return (self, *self.fallback)

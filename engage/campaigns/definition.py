@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from engage.campaigns.attachments import check_attachments
 from engage.campaigns.campaign import Campaign, Goal, Variant, Winner
 from engage.campaigns.connected import read_connected
 from engage.campaigns.labels import require_labels
@@ -61,6 +63,7 @@ KEYS = {
     "connected": dict,
     "winner": dict,
     "tracking": (dict, bool),
+    "fallback": list,
     "launched_at": object,
     "approved": int,
 }
@@ -136,7 +139,7 @@ def campaign_from(settings: Settings, name: str, values: Mapping[str, Any], fold
         for key in ("start", "end", "launched_at")
     }
     quiet = values.get("quiet_hours", settings.options.get("quiet_hours"))
-    return Campaign(
+    campaign = Campaign(
         campaign_id=name,
         title=str(values.get("title", name)),
         channel=channel,
@@ -168,6 +171,37 @@ def campaign_from(settings: Settings, name: str, values: Mapping[str, Any], fold
         end=times["end"],
         launched_at=times["launched_at"],
     )
+    return replace(campaign, fallback=_fallback(settings, campaign, values, where))
+
+
+def _fallback(settings: Settings, campaign: Campaign, values: Mapping[str, Any], where: str) -> tuple[Campaign, ...]:
+    """The campaign on each channel of ``[[fallback]]``: what is sent is its own, whom, when and how often the same."""
+    found: list[Campaign] = []
+    for number, row in enumerate(values.get("fallback", ()), 1):
+        inner = f"{where} [[fallback]] {number}"
+        if not isinstance(row, Mapping):
+            raise ConfigurationError("is not a table", where=inner, hint='write [[fallback]] and channel = "sms"')
+        _check_keys(row, {"channel": str, "provider": str, "content": dict, "localise": dict}, inner)
+        channel = str(row.get("channel", ""))
+        others = [one for one in Channel if one != Channel.FACEBOOK_AUDIENCE and one != campaign.channel]
+        if channel not in others or channel in {one.channel for one in found}:
+            hint = f"each once, and not {campaign.channel}: {', '.join(others)}"
+            raise ConfigurationError(f"channel = {channel!r} is no other channel", where=inner, hint=hint)
+        own = {key: row[key] for key in ("content", "localise") if key in row}
+        own |= {"transactional": campaign.transactional}
+        found.append(
+            replace(
+                campaign,
+                channel=channel,
+                provider=row.get("provider"),
+                variants=_variants(own, channel, campaign.folder, inner),
+                tracking=read_tracking(
+                    settings, values.get("tracking"), campaign=campaign.campaign_id, channel=channel, where=where
+                ),
+                winner=None,
+            )
+        )
+    return tuple(found)
 
 
 def _file(path: Path) -> str | None:
@@ -225,7 +259,9 @@ def _variants(values: Mapping[str, Any], channel: str, folder: Path, where: str)
         weight = float(row.get("weight", 1))
         if weight < 0:
             raise ConfigurationError(f"variant {name} has a negative weight", where=where)
-        variants.append(Variant(name, weight, {**common, **row.get("content", {})}))
+        content = {**common, **row.get("content", {})}
+        check_attachments(content, folder, where)
+        variants.append(Variant(name, weight, content))
     if len({variant.name for variant in variants}) < len(variants) or not sum(v.weight for v in variants):
         raise ConfigurationError("variants need different names and some weight", where=where)
     return tuple(variants)

@@ -27,7 +27,7 @@ _LIFE = ("status", "launched_at", "approved")
 
 _LOOKED_AT = {
     "channel", "provider", "segment", "sql", "everyone", "exclude", "not_in", "content", "variants", "context_sql",
-    "localise", "connected", "topic", "transactional", "control_percent",
+    "localise", "connected", "topic", "transactional", "control_percent", "fallback",
 }  # fmt: skip
 """What an approval was given for; when it changes, a large run is looked at again."""
 
@@ -109,8 +109,9 @@ def edit_campaign(
         if files:
             _write(folder, files)
         changed = campaign_from(settings, name, document.unwrap(), folder, str(file))
-        for variant in changed.variants:
-            make_renderer(changed.channel, variant.content)
+        for one in changed.ways:
+            for variant in one.variants:
+                make_renderer(one.channel, variant.content)
     _write(campaign.folder, files)
     write_atomically(file, tomlkit.dumps(document))
     return read_campaign(settings, name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from engage.campaigns.planning import Plan
 from engage.errors import ConfigurationError
+from engage.lake.runs import Run
 from engage.settings import Settings
 
 __all__ = ["Estimate", "approval_above", "estimate", "read_prices"]
@@ -67,22 +68,36 @@ def estimate(settings: Settings, planned: Plan, *, real: bool) -> Estimate:
     Raises:
         ConfigurationError: A price or limit cannot be read.
     """
-    run = planned.run
+    prices, currency = read_prices(settings)
+    seconds: list[float | None] = []
+    costs: list[float | None] = []
+    for run in planned.runs:
+        price, rate = prices.get(run.channel), _rate(settings, run)
+        seconds.append(run.counts.send / rate if rate else None)
+        costs.append(run.counts.send * price if price is not None else None)
+    limit, messages = approval_above(settings, real=real), planned.counts.send
+    return Estimate(
+        messages=messages,
+        seconds=_sum(seconds),
+        cost=_sum(costs),
+        currency=currency,
+        needs_approval=limit is not None and messages > limit,
+    )
+
+
+def _rate(settings: Settings, run: Run) -> float | None:
+    """The most messages a second."""
     pace: dict[str, Any] = dict(settings.options.get("delivery", {}))
     rates = [rate for rate in (run.throttle_per_second, pace.get("per_second")) if rate]
     rate = settings.channel(run.channel).get("rate")
     if isinstance(rate, (int, float)) and rate > 0:
         rates.append(rate)
-    prices, currency = read_prices(settings)
-    price = prices.get(run.channel)
-    limit = approval_above(settings, real=real)
-    return Estimate(
-        messages=run.counts.send,
-        seconds=run.counts.send / min(rates) if rates else None,
-        cost=run.counts.send * price if price is not None else None,
-        currency=currency,
-        needs_approval=limit is not None and run.counts.send > limit,
-    )
+    return min(rates, default=None)
+
+
+def _sum(parts: list[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def read_prices(settings: Settings) -> tuple[dict[str, float], str]:

@@ -24,6 +24,7 @@ def campaign_facts(campaign: Campaign) -> dict[str, str]:
         "Title": campaign.title,
         "Status": campaign.status,
         "Channel": campaign.channel + (f" through {campaign.provider}" if campaign.provider else ""),
+        "Else": ", else ".join(other.channel for other in campaign.fallback),
         "Whom": campaign.segment or (f"by SQL: {' '.join(campaign.sql.split())}" if campaign.sql else "everyone"),
         "But not": ", ".join(campaign.exclude),
         "Nor those of": ", ".join(campaign.not_in),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,22 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from engage.campaigns.attachments import freeze_attachments
 from engage.campaigns.campaign import Campaign
 from engage.campaigns.connected import Fetcher
 from engage.campaigns.schedule import Occurrence
-from engage.campaigns.statement import statement
-from engage.campaigns.tracking import public_url
+from engage.campaigns.statement import UNREACHED, statement
 from engage.campaigns.winner import best_variant
 from engage.content.localised import make_renderer
-from engage.errors import ContentError, PlanError
-from engage.lake.runs import Run, discard_run, read_run, recipients_path, run_folder, write_run
+from engage.lake.runs import Counts, Run, discard_run, read_run, recipients_path, run_folder, write_run
 from engage.lake.schema import RECIPIENTS
 from engage.query.engine import Engine
+from engage.query.files import literal
 from engage.settings import Settings
+from engage.vocabulary import Channel
 
-__all__ = ["Plan", "bucket", "plan", "preview_for", "renderers", "sample_messages"]
+__all__ = ["Plan", "bucket", "enricher", "frozen_run", "plan", "planned_before", "to_recipients", "unreached"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,37 @@ class Plan:
     """A run that was planned: what will be sent, to be looked at before it is.
 
     Args:
-        run: What was frozen; its `counts` say how the audience was split.
+        run: What was frozen; its `counts` say how its people were split.
         path: The recipients file.
         is_new: It was planned just now; False when the run was there already.
+        others: Plans for those whom another channel is to reach (``[[fallback]]``); each person is in one of all.
     """
 
     run: Run
     path: Path
     is_new: bool
+    others: tuple[Plan, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Its run, and those on other channels."""
+        return (self.run, *(other.run for other in self.others))
+
+    @property
+    def counts(self) -> Counts:
+        """How the whole audience was split, over all channels."""
+        excluded: Counter[str] = Counter()
+        for run in self.runs:
+            excluded.update(run.counts.excluded)
+        send, held_out = (sum(getattr(run.counts, name) for run in self.runs) for name in ("send", "held_out"))
+        return Counts(send, held_out, dict(sorted(excluded.items())))
 
     @property
     def plan_id(self) -> str:
-        """What approves exactly this plan: the beginning of the recipients file's sha256."""
-        return self.run.recipients_sha256[:12]
+        """What approves exactly this plan: the beginning of the recipients files' sha256."""
+        if not self.others:
+            return self.run.recipients_sha256[:12]
+        return hashlib.sha256(" ".join(run.recipients_sha256 for run in self.runs).encode()).hexdigest()[:12]
 
 
 def bucket(salt: str, user_id: str) -> float:
@@ -93,19 +114,17 @@ def plan(
     settings = engine.settings
     name = occurrence if isinstance(occurrence, str) else occurrence.id
     run_id = f"{campaign.campaign_id}-{name}"
-    renderers(campaign.channel, {variant.name: dict(variant.content) for variant in campaign.variants})
+    for one in campaign.ways:
+        for variant in one.variants:
+            make_renderer(one.channel, dict(variant.content))
     if anew:
-        discard_run(settings, run_id)
+        _discard(settings, run_id)
     if (run_folder(settings, run_id) / "run.json").exists():
-        return Plan(read_run(settings, run_id), recipients_path(settings, run_id), is_new=False)
+        return planned_before(settings, run_id)
+    _discard(settings, run_id)  # what a plan that was cut off had written already
     clock = now or as_of or datetime.now(UTC)
     due = Occurrence(name, clock) if isinstance(occurrence, str) else occurrence
     options: dict[str, Any] = {"until": due.until.isoformat()} if due.until else {}
-    if campaign.transactional:
-        options["transactional"] = True
-    tracking = campaign.tracking.options(settings)
-    if tracking["url"] or tracking["utm"]:
-        options["tracking"] = tracking
     share = (0.0, 1.0)
     if campaign.winner and due.part:
         cut = campaign.winner.sample_percent / 100
@@ -115,7 +134,87 @@ def plan(
             campaign = replace(campaign, variants=tuple(v for v in campaign.variants if v.name == best))
             options["winner"] = best
     query, params = statement(engine, campaign, run_id, due, clock, share)
-    run = Run(
+    (settings.lake / ".staging").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.lake, prefix=".plan-") as folder:
+        found = Path(folder) / "found.parquet"
+        engine.copy(query, params, found, as_of=as_of or clock)
+        enrich, others, taken = enricher(settings, campaign), [], pa.array([], pa.string())
+        left = found
+        for n, other in enumerate(campaign.fallback):
+            among = unreached(left)
+            left = Path(folder) / f"found{n}.parquet"
+            part = f"{run_id}-{other.channel}"
+            query, params = statement(engine, other, part, due, clock, people=among)
+            engine.copy(query, params, left, as_of=as_of or clock)
+            final = Path(folder) / f"recipients{n}.parquet"
+            to_recipients(left, final, enrich, _reached)
+            users = pq.read_table(final, columns=["user_id"])["user_id"].combine_chunks()
+            if len(users):
+                run = frozen_run(settings, other, part, clock, as_of or clock, {"fallback_of": run_id})
+                run = write_run(settings, run, final)
+                others.append(Plan(run, recipients_path(settings, part), is_new=True))
+                taken = pa.concat_arrays([taken, users])
+        final = Path(folder) / "recipients.parquet"
+        to_recipients(
+            found, final, enrich, (lambda table: pc.invert(pc.is_in(table["user_id"], taken))) if others else None
+        )
+        if campaign.fallback:
+            options["fallback"] = [
+                {"channel": other.channel, "provider": other.provider, "content": dict(other.variants[0].content)}
+                for other in campaign.fallback
+            ]
+            options["others"] = [other.run.run_id for other in others]
+        # Last, so that a plan that is cut off is made anew, and never one of its parts sent without the others.
+        run = write_run(settings, frozen_run(settings, campaign, run_id, clock, as_of or clock, options), final)
+    return Plan(run, recipients_path(settings, run_id), True, tuple(others))
+
+
+def planned_before(settings: Settings, run_id: str) -> Plan:
+    """A plan that is there, with its parts on other channels.
+
+    Raises:
+        PlanError: There is no such run.
+    """
+    run = read_run(settings, run_id)
+    others = [read_run(settings, other) for other in run.options.get("others", ())]
+    parts = tuple(Plan(one, recipients_path(settings, one.run_id), is_new=False) for one in others)
+    return Plan(run, recipients_path(settings, run_id), False, parts)
+
+
+def _discard(settings: Settings, run_id: str) -> None:
+    """Put aside the plan of a run and of its parts, the run first: without it the parts are nobody's."""
+    discard_run(settings, run_id)
+    for channel in Channel:
+        part = f"{run_id}-{channel}"
+        there = (run_folder(settings, part) / "run.json").exists()
+        if there and read_run(settings, part).options.get("fallback_of") == run_id:
+            discard_run(settings, part)
+
+
+def unreached(found: Path) -> str:
+    """SQL of the people of a plan whom its channel does not reach or may not, with what triggered it."""
+    return f"select user_id, event from read_parquet({literal(str(found))}) where reason in {UNREACHED}"
+
+
+def frozen_run(
+    settings: Settings, campaign: Campaign, run_id: str, clock: datetime, as_of: datetime, options: dict[str, Any]
+) -> Run:
+    """What is frozen of a campaign with a run of it.
+
+    Args:
+        settings: The workspace.
+        campaign: The campaign, on the run's channel.
+        run_id: The run.
+        clock: When it is planned.
+        as_of: As of when its people were asked for.
+        options: What else is kept with it.
+    """
+    if campaign.transactional:
+        options = {**options, "transactional": True}
+    tracking = campaign.tracking.options(settings)
+    if tracking["url"] or tracking["utm"]:
+        options = {**options, "tracking": tracking}
+    return Run(
         run_id=run_id,
         campaign_id=campaign.campaign_id,
         campaign_name=campaign.title,
@@ -125,24 +224,17 @@ def plan(
         delivery_type=campaign.delivery_type,
         labels=campaign.labels,
         journey_id=campaign.journey_id,
-        as_of=as_of or clock,
-        content={variant.name: dict(variant.content) for variant in campaign.variants},
+        as_of=as_of,
+        content={v.name: freeze_attachments(settings, v.content, campaign.folder) for v in campaign.variants},
         throttle_per_second=campaign.throttle_per_second,
         start_at=campaign.start,
         end_at=campaign.end,
         options=options,
     )
-    (settings.lake / ".staging").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.lake, prefix=".plan-") as folder:
-        found, final = Path(folder) / "found.parquet", Path(folder) / "recipients.parquet"
-        engine.copy(query, params, found, as_of=as_of or clock)
-        _in_schema(found, final, _enricher(settings, campaign))
-        run = write_run(settings, run, final)
-    return Plan(run, recipients_path(settings, run_id), is_new=True)
 
 
-def _enricher(settings: Settings, campaign: Campaign) -> Callable[[list[dict[str, Any]]], None] | None:
-    """What puts connected content into contexts, where the campaign has any."""
+def enricher(settings: Settings, campaign: Campaign) -> Callable[[list[dict[str, Any]]], None] | None:
+    """What puts connected content into people's contexts; None where the campaign has none."""
     if not campaign.connected:
         return None
     fetcher = Fetcher(allow_private=settings.options.get("connected_allow_private") is True)
@@ -158,99 +250,34 @@ def _enriched(table: pa.Table, enrich: Callable[[list[dict[str, Any]]], None]) -
     return table.set_column(table.column_names.index("context"), "context", pa.array(changed, pa.string()))
 
 
-def _in_schema(source: Path, target: Path, enrich: Callable[[list[dict[str, Any]]], None] | None) -> None:
-    """The same rows in the recipients' schema, numbered and with connected content, a row group at a time."""
+Keep = Callable[[pa.Table], pa.ChunkedArray]
+"""Which rows of a statement are kept: a mask."""
+
+
+def to_recipients(
+    source: Path, target: Path, enrich: Callable[[list[dict[str, Any]]], None] | None, keep: Keep | None = None
+) -> None:
+    """Write a statement's rows in the recipients' schema, numbered and with connected content, a row group at a time.
+
+    Args:
+        source: The statement's rows.
+        target: The recipients file.
+        enrich: Puts connected content in.
+        keep: Which of them; all by default.
+    """
     seq = 0
     with pq.ParquetFile(source) as found, pq.ParquetWriter(target, RECIPIENTS, compression="zstd") as writer:
         for batch in found.iter_batches(50_000):
-            numbers = pa.array(range(seq, seq + batch.num_rows), pa.int64())
-            table = pa.Table.from_batches([batch]).append_column("seq", numbers)
-            seq += batch.num_rows
+            table = pa.Table.from_batches([batch])
+            if keep is not None:
+                table = table.filter(keep(table))
+            numbers = pa.array(range(seq, seq + table.num_rows), pa.int64())
+            table = table.append_column("seq", numbers)
+            seq += table.num_rows
             if enrich:
                 table = _enriched(table, enrich)
             writer.write_table(table.select(RECIPIENTS.names).cast(RECIPIENTS))
 
 
-def renderers(channel: str, content: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Compile each variant's content.
-
-    Raises:
-        ContentError: A field, template or variable is wrong.
-    """
-    return {variant: make_renderer(channel, fields) for variant, fields in content.items()}
-
-
-def sample_messages(planned: Plan, count: int = 10) -> list[dict[str, Any]]:
-    """The first messages of a plan, rendered.
-
-    Args:
-        planned: The plan.
-        count: How many.
-
-    Returns:
-        `user_id`, `address`, `variant` and the rendered fields, or an `error`; one dict a person.
-    """
-    compiled = renderers(planned.run.channel, {name: dict(fields) for name, fields in planned.run.content.items()})
-    with pq.ParquetFile(planned.path) as file:
-        rows = next(file.iter_batches(max(count, 1)), None)
-    links = _preview_links(planned.run.options.get("tracking", {}).get("url", ""))
-    shown: list[dict[str, Any]] = []
-    for row in rows.to_pylist() if rows is not None else []:
-        if row["planned"] != "send" or len(shown) == count:
-            break
-        base = {"user_id": row["user_id"], "address": row["address"], "variant": row["variant"]}
-        try:
-            context = json.loads(row["context"]) | {"message_id": row["message_id"]} | links
-            shown.append(base | compiled[row["variant"] or ""].render(context))
-        except ContentError as error:
-            shown.append(base | {"error": str(error)})
-    return shown
-
-
-def preview_for(
-    engine: Engine, campaign: Campaign, user_id: str, *, as_of: datetime | None = None
-) -> list[dict[str, Any]]:
-    """A campaign's message for one real person, in every variant, whether or not they are in its audience.
-
-    Args:
-        engine: What answers.
-        campaign: The campaign.
-        user_id: The person.
-        as_of: As of then.
-
-    Returns:
-        `user_id`, `address`, `variant` and the rendered fields, or an `error`; one dict a variant.
-
-    Raises:
-        PlanError: Nothing is known of the person.
-    """
-    profile = engine.frame(
-        "select properties, email, phone from profiles where user_id = $user", {"user": user_id}, as_of=as_of
-    )
-    if profile.is_empty():
-        raise PlanError(f"nothing is known of user {user_id!r}", where=campaign.campaign_id, hint="see profiles")
-    properties, email, phone = profile.row(0)
-    context: dict[str, Any] = {"user_id": user_id, "profile": json.loads(properties or "{}"), "message_id": "preview"}
-    context |= _preview_links(public_url(engine.settings))
-    if campaign.context_sql:
-        body = campaign.context_sql.rstrip().rstrip(";")
-        query = f"select to_json(detail)::varchar as data from (\n{body}\n) as detail where user_id::varchar = $user"
-        rows = engine.frame(query, {"user": user_id}, as_of=as_of)
-        context["data"] = json.loads(rows.item(0, 0)) if rows.height else {}
-    if campaign.schedule.event is not None:
-        context["event"] = {}
-    if enrich := _enricher(engine.settings, campaign):
-        enrich([context])
-    base = {"user_id": user_id, "address": {"email": email, "sms": phone}.get(campaign.channel, user_id)}
-    shown: list[dict[str, Any]] = []
-    for variant, renderer in renderers(campaign.channel, {v.name: dict(v.content) for v in campaign.variants}).items():
-        try:
-            shown.append(base | {"variant": variant} | renderer.render(context))
-        except ContentError as error:
-            shown.append(base | {"variant": variant, "error": str(error)})
-    return shown
-
-
-def _preview_links(url: str) -> dict[str, str]:
-    """Addresses that look like those of a sent message, and do nothing."""
-    return {"unsubscribe_url": f"{url}/u/preview", "preferences_url": f"{url}/p/preview"} if url else {}
+def _reached(table: pa.Table) -> pa.ChunkedArray:
+    return pc.invert(pc.is_in(table["reason"], pa.array(UNREACHED)))

@@ -9,24 +9,18 @@ from engage.analysis.events import Binder
 from engage.campaigns.audience import bucket_sql, everyone_sql, excluded_sql
 from engage.campaigns.campaign import Campaign
 from engage.campaigns.limits import PERIODS, Cap, global_control, relevant_caps
+from engage.campaigns.reach import reached_at, written_sql
 from engage.campaigns.schedule import Occurrence
-from engage.errors import ConfigurationError
 from engage.query.check import require_reproducible
 from engage.query.engine import Engine
 from engage.query.files import literal
-from engage.vocabulary import PULLED_CHANNELS, Channel
+from engage.vocabulary import Channel
 
-__all__ = ["statement"]
+__all__ = ["UNREACHED", "statement"]
 
-_DEVICE = (
-    "select user_id, arg_max(token, (updated_at, token)) as address from devices where channel = $channel group by 1"
-)
-_ADDRESSES = {
-    Channel.EMAIL: "nullif(trim(profiles.email), '')",
-    Channel.SMS: "nullif(trim(profiles.phone), '')",
-    **dict.fromkeys((Channel.PUSH, Channel.WEB_PUSH), "devices_alive.address"),
-    **dict.fromkeys((*PULLED_CHANNELS, Channel.WEBHOOK, Channel.FACEBOOK_AUDIENCE), "everyone.user_id"),
-}
+UNREACHED = ("no_address", "unsubscribed", "not_opted_in", "suppressed")
+"""Reasons that say nothing against another channel: this one does not reach the person, or may not."""
+
 _QUERY = """
 with everyone as ({everyone}),
 excluded as ({excluded}),
@@ -43,7 +37,7 @@ consent as (
     group by user_id
 ),
 suppressed as (
-    select address as dead_address, reason as dead_reason from suppressions where channel = $channel
+    select {dead} as dead_address, reason as dead_reason from suppressions where channel = $channel
 ),
 {more}
 judged as (
@@ -105,6 +99,7 @@ select
     case when planned = 'send' then address end as address,
     case when planned = 'send' then send_at end as send_at,
     case when planned = 'send' then {context} end as context,
+    {event}
 from planned
 order by planned <> 'send', planned, user_id
 """
@@ -119,6 +114,7 @@ def statement(
     occurrence: Occurrence,
     clock: datetime,
     share: tuple[float, float] = (0.0, 1.0),
+    people: str | None = None,
 ) -> tuple[str, dict[str, object]]:
     """The plan's SQL and the values of its parameters.
 
@@ -131,6 +127,8 @@ def statement(
         occurrence: The time it is due.
         clock: When the messages would leave.
         share: The part of a stable split of all people it is for: all, a sample, or the rest.
+        people: SQL of `user_id` and `event` in place of the campaign's own audience: whom another channel does not
+            reach.
 
     Raises:
         PlanError: The audience's SQL does not give users.
@@ -138,16 +136,13 @@ def statement(
         ConfigurationError: A limit in the settings is wrong.
     """
     settings = engine.settings
-    opt_in = settings.options.get("opt_in", [])
-    if not isinstance(opt_in, list):
-        raise ConfigurationError("opt_in is not a list of channels", where="[tool.engage]", hint='opt_in = ["sms"]')
     binder = Binder()
     params: dict[str, object] = {
         "campaign": campaign.campaign_id,
         "run": run_id,
         "channel": campaign.channel,
         "topic": campaign.topic,
-        "opt_in": campaign.channel in opt_in,
+        "opt_in": campaign.channel in settings.opt_in,
         "control": campaign.control_percent / 100,
         "global_control": global_control(settings),
         "transactional": campaign.transactional,
@@ -164,15 +159,13 @@ def statement(
     send_at = _send_at(campaign, occurrence, more, joins, binder)
     quiet = campaign.quiet_hours if not campaign.transactional else None
     by_clock = quiet or campaign.schedule.local_time or campaign.schedule.usual_hour
-    address = _ADDRESSES[Channel(campaign.channel)]
-    if campaign.channel in (Channel.PUSH, Channel.WEB_PUSH):
-        more.append(("devices_alive", _DEVICE))
-        joins.append("left join devices_alive on devices_alive.user_id = everyone.user_id")
+    address = reached_at(settings, campaign, more, joins, binder)
     zone = _zone(engine, more, joins) if by_clock else "null"
     query = _QUERY.format(
-        everyone=everyone_sql(engine, campaign, occurrence, clock, share, binder),
+        everyone=people or everyone_sql(engine, campaign, occurrence, clock, share, binder),
         excluded=excluded_sql(engine, campaign),
         address=address,
+        dead=written_sql(campaign.channel, "address"),
         address_key=f"lower({address})" if campaign.channel == Channel.EMAIL else address,
         more=" ".join(f"{name} as ({sql})," for name, sql in more),
         joins=" ".join(joins),
@@ -188,6 +181,8 @@ def statement(
         global_control=bucket_sql("'global-control'", "user_id"),
         variants=_variants(campaign, params),
         context=_context(campaign),
+        # Whom another channel is tried for takes along what triggered it.
+        event=f"case when reason in {UNREACHED} then event end as event," if campaign.fallback or people else "",
     )
     used = engine.parameters(query)
     return query, {name: value for name, value in (params | binder.params).items() if name in used}

@@ -9,16 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engage.channels.addresses import address_key
 from engage.errors import ImportFileError, PlanError
 from engage.query.engine import Engine
 from engage.vocabulary import Channel, Event
 
-__all__ = ["address_key", "read_addresses", "suppression_events"]
-
-
-def address_key(channel: str, address: str) -> str:
-    """An address as it is compared: trimmed, and in lower case for e-mail."""
-    return address.strip().lower() if channel == Channel.EMAIL else address.strip()
+__all__ = ["read_addresses", "suppression_events"]
 
 
 def suppression_events(
@@ -43,10 +39,11 @@ def suppression_events(
     """
     if channel not in set(Channel):
         raise PlanError(f"channel {channel!r} is not known", hint=", ".join(Channel))
-    keys = list(dict.fromkeys(address_key(channel, address) for address in addresses))
+    country = engine.settings.country
+    keys = list(dict.fromkeys(address_key(channel, address, country) for address in addresses))
     if not all(keys):
         raise PlanError("an address is empty", where=channel)
-    column = {Channel.EMAIL: "lower(trim(email))", Channel.SMS: "trim(phone)"}.get(Channel(channel))
+    column = {Channel.EMAIL: "lower(trim(email))", Channel.SMS: "sms_address(phone, country)"}.get(Channel(channel))
     source = (
         f"select {column} as address, min(user_id) as user_id from profiles where {column} in (select unnest($keys)) "
         if column

@@ -54,6 +54,7 @@ class Outcome:
         detail: The provider's raw answer, shortened; free of addresses and secrets.
         dead_since: When the address died, where the provider says so; an address that was registered again since
             then is alive.
+        gone: The endpoint itself is gone for everybody: nothing is sent there until somebody says that it is back.
     """
 
     message_id: str
@@ -64,6 +65,7 @@ class Outcome:
     suppress: bool = False
     detail: str = ""
     dead_since: datetime | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

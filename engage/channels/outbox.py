@@ -12,7 +12,7 @@ from typing import ClassVar
 from engage.channels.email.mime import build_email
 from engage.channels.message import Message, Outcome
 from engage.channels.registry import Configured
-from engage.errors import ContentError
+from engage.errors import ContentError, InvalidAddressError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Outbox"]
@@ -64,7 +64,8 @@ class Outbox:
                 content, ending = json.dumps(fields, indent=2, ensure_ascii=False, default=str).encode(), "json"
         except (ContentError, ValueError, TypeError) as error:
             detail = error.what if isinstance(error, ContentError) else type(error).__name__
-            reason = PermanentReason.INVALID_ADDRESS if "address" in detail else PermanentReason.CONTENT_REJECTED
+            bad = isinstance(error, InvalidAddressError)
+            reason = PermanentReason.INVALID_ADDRESS if bad else PermanentReason.CONTENT_REJECTED
             return Outcome(message.message_id, OutcomeStatus.PERMANENT, reason, detail=detail)
         path = self._folder / f"{_file_name(message.message_id)}.{ending}"
         temporary = path.with_suffix(f".{os.getpid()}.part")

@@ -160,7 +160,8 @@ class Webhook:
         else:
             meaning = OutcomeStatus.UNKNOWN
         return [
-            Outcome(message.message_id, meaning, reason, retry_after=wait, detail=f"HTTP {status}") for message in batch
+            Outcome(message.message_id, meaning, reason, retry_after=wait, detail=f"HTTP {status}", gone=status == 410)
+            for message in batch
         ]
 
     def receipts(self, callback: httpx.Request) -> list[Receipt]:
@@ -170,6 +171,10 @@ class Webhook:
             ChannelError: Always.
         """
         raise ChannelError("a webhook endpoint has no callbacks", where="webhook")
+
+    def endpoint(self, content: Mapping[str, Any]) -> str:
+        """Where messages of a content go: its own url, or the channel's."""
+        return str(_parsed(str(content.get("url") or self._url)))
 
     def _target(self, message: Message) -> httpx.URL:
         url = str(message.content.get("url") or message.address or self._url)

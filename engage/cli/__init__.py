@@ -25,6 +25,7 @@ from engage.cli.segment import segment
 from engage.cli.serve import serve, up
 from engage.cli.suppression import suppression
 from engage.cli.token import token
+from engage.cli.user import audit, user
 from engage.cli.worker import worker
 from engage.errors import ConfigurationError, EngageError
 
@@ -82,6 +83,8 @@ for command in (
     notebooks,
     serve,
     up,
+    user,
+    audit,
 ):
     cli.add_command(command)
 

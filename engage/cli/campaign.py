@@ -188,9 +188,11 @@ def preview(context: click.Context, name: str, as_of: str | None, count: int, us
         _show_messages(opening.preview(as_of, user=user))
         return
     found = opening.dry_run(as_of, samples=count)
-    counts, takes = found.plan.run.counts, found.estimate
+    counts, takes = found.plan.counts, found.estimate
     excluded = "".join(f", {n:,} excluded: {reason}" for reason, n in counts.excluded.items())
-    say(f"{counts.send:,} to send, {counts.held_out:,} held out{excluded}; plan {found.plan.plan_id}")
+    by = ", ".join(f"{run.channel} {run.counts.send:,}" for run in found.plan.runs) if found.plan.others else ""
+    send = f"{counts.send:,} to send{f' ({by})' if by else ''}"
+    say(f"{send}, {counts.held_out:,} held out{excluded}; plan {found.plan.plan_id}")
     if takes.seconds is not None:
         say(f"takes about {takes.seconds:,.0f} s")
     if takes.cost is not None:

@@ -25,6 +25,33 @@ def list_channels(context: click.Context, format_: str) -> None:
     show(opened(context).channels(), format_, title="Channels")
 
 
+@channel.command("check")
+@click.argument("name", required=False)
+@format_option
+@click.pass_context
+def check_channels(context: click.Context, name: str | None, format_: str) -> None:
+    """What the providers of channel NAME, or of all that are configured, have and lack; nobody is called.
+
+    Ends with 1 where something is missing. `engage channel test` sends a message.
+    """
+    found = opened(context).channel_needs(name)
+    if found.is_empty():
+        say("no channel is configured: messages are written to data/outbox/")
+        return
+    show(found, format_, title="What providers need")
+    if found.filter(found["state"].is_in(["missing", "incomplete", "disabled"])).height:
+        context.exit(1)
+
+
+@channel.command("enable")
+@click.argument("url")
+@click.pass_context
+def enable(context: click.Context, url: str) -> None:
+    """Send to the webhook endpoint URL again, which had answered that it is gone."""
+    there = opened(context).enable_endpoint(url)
+    say(f"{url} is enabled again" if there else f"{url} was not disabled")
+
+
 @channel.command("test")
 @click.argument("name")
 @click.argument("address")

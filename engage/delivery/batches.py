@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -110,6 +111,17 @@ class Batches:
         Returns:
             The batches that were lost to another owner, of which nothing was written; and the run's state.
         """
+        with self.committing(owner, changes, lease_until=lease_until) as told:
+            return told
+
+    @contextmanager
+    def committing(
+        self, owner: str, changes: Mapping[Claim, Changes], *, lease_until: float
+    ) -> Iterator[tuple[set[Claim], str]]:
+        """The same in two steps: everything is written when the block begins, and durable when it has ended.
+
+        Its end waits for the disk and may be left to another thread, as long as the ledger is not used meanwhile.
+        """
         lost = set()
         with self._db.transaction():
             for claim, change in changes.items():
@@ -133,7 +145,7 @@ class Batches:
                 )
             keys = {claim.run for claim in changes}
             states = [self._db.execute("select state from run where id = ?", (key,))[0][0] for key in keys]
-        return lost, states[0] if states else ""
+            yield lost, states[0] if states else ""
 
     def _intend(self, run: int, intents: Sequence[Intent]) -> None:
         """Enter first attempts; those of one request, which differ only in their number, by one statement."""

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from engage.campaigns.suppression import address_key, suppression_events
+from engage.campaigns.suppression import suppression_events
+from engage.channels.addresses import address_key
 from engage.channels.message import Receipt
 from engage.query.engine import Engine
 from engage.vocabulary import Event
@@ -130,7 +131,7 @@ def _messages(
 
 def _events(engine: Engine, told: Told, about: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     receipt, event_id = told.receipt, f"{told.provider}:{told.receipt.event_id}"
-    address = address_key(told.channel, receipt.address) if receipt.address else ""
+    address = address_key(told.channel, receipt.address, engine.settings.country) if receipt.address else ""
     user_id = about.get("user_id")
     if user_id is None:
         [row] = suppression_events(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import zlib
@@ -105,6 +106,7 @@ class Http1(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._session.close()
+        await asyncio.sleep(0)  # its sockets are closed by the loop's next turn, which may be over before
 
 
 async def whole(response: httpx.Response, request: httpx.Request) -> httpx.Response:

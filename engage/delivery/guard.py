@@ -12,15 +12,16 @@ from typing import Literal
 
 import duckdb
 
+from engage.channels.provider import Provider
 from engage.delivery.ledger import Ledger
 from engage.delivery.receipts import Ending, land_endings
 from engage.delivery.recipients import Recipients
 from engage.delivery.records import RunRecord
-from engage.errors import PlanError
+from engage.errors import ConfigurationError, PlanError
 from engage.lake.landing import Lake
 from engage.lake.runs import Run, has_begun, recipients_path
 
-__all__ = ["check", "recover"]
+__all__ = ["check", "recover", "refuse_gone"]
 
 _TOLD = """
 select message_id, max(case
@@ -53,6 +54,24 @@ def check(lake: Lake, run: Run, ledger: Ledger) -> None:
     ended = sum(n for outcome, n in counts.items() if outcome != "pending")
     if sum(outcome != "in_doubt" for outcome in _told(lake, run).values()) > ended:
         raise PlanError("the ledger is older than what the lake knows was sent", where=run.run_id, hint=hint)
+
+
+def refuse_gone(run: Run, provider: Provider, ledger: Ledger) -> None:
+    """Refuse a run to an endpoint that said it is gone (HTTP 410), until somebody says that it is back.
+
+    Raises:
+        ConfigurationError: It is remembered as gone; nobody was left out.
+    """
+    endpoint = getattr(provider, "endpoint", None)
+    gone = ledger.disabled() if endpoint is not None else {}
+    for content in run.content.values() if gone else ():
+        if (url := endpoint(content)) in gone:  # type: ignore[misc]
+            since = datetime.fromtimestamp(gone[url], UTC)
+            raise ConfigurationError(
+                f"{url} is disabled: it answered 410 Gone on {since:%Y-%m-%d %H:%M} UTC",
+                where=run.run_id,
+                hint=f"when it is back, `engage channel enable {url}`",
+            )
 
 
 def recover(

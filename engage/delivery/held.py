@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -163,6 +163,31 @@ class Held:
     def next_again(self, now: float) -> Group | None:
         """Take a group that may be tried again, if there is one."""
         return heapq.heappop(self.later)[2] if self.later and self.later[0][0] <= now else None
+
+    def unsent(self) -> list[int]:
+        """Messages to be done that certainly did not arrive before: never tried, or refused for now."""
+        tried = [seq for _, _, group in self.later if not group.maybe for seq in group.seqs]
+        return [*self.todo, *tried]
+
+    def let_go(self, gone: Collection[int]) -> tuple[list[int], list[int]]:
+        """Take messages out of those of :meth:`unsent`.
+
+        Args:
+            gone: Which.
+
+        Returns:
+            Those of them that were never tried, and those that were: they have a row in the ledger.
+        """
+        fresh = sorted(seq for seq in self.todo if seq in gone)
+        self.todo = deque(seq for seq in self.todo if seq not in gone)
+        tried: list[int] = []
+        for _, _, group in self.later:
+            if not group.maybe:
+                tried += [seq for seq in group.seqs if seq in gone]
+                group.seqs = tuple(seq for seq in group.seqs if seq not in gone)
+        self.later = [entry for entry in self.later if entry[2].seqs]
+        heapq.heapify(self.later)
+        return fresh, tried
 
     def everything(self) -> tuple[list[int], list[Group]]:
         """Take all that is to be done: messages never tried, and groups to be tried again."""

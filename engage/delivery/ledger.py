@@ -221,6 +221,20 @@ class Ledger:
             found.setdefault(provider, {})[le] = (n, seconds)
         return found
 
+    def disable(self, endpoint: str, *, now: float) -> None:
+        """Remember that an endpoint said it is gone, since when in seconds since 1970."""
+        self._db.change(
+            "insert into gone (endpoint, since) values (?, ?) on conflict (endpoint) do nothing", (endpoint, now)
+        )
+
+    def enable(self, endpoint: str) -> bool:
+        """Forget that an endpoint is gone; whether it was known to be."""
+        return self._db.change("delete from gone where endpoint = ?", (endpoint,)) > 0
+
+    def disabled(self) -> dict[str, float]:
+        """Endpoints that are gone, and since when in seconds since 1970."""
+        return dict(self._db.execute("select endpoint, since from gone order by endpoint"))
+
     def in_doubt(self, run: int) -> list[Entry]:
         """The messages in doubt, by `seq`."""
         columns = ", ".join(Entry._fields)

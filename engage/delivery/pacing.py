@@ -139,6 +139,11 @@ class Gate:
         """Whether nothing may leave now, whatever the rate."""
         return self._clock() < self._closed_until
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests may leave as they come: no rate, no closing time, no failures that count as down."""
+        return self._rate is None and not self.closed and self._failures < self._limits.breaker
+
     def wait(self) -> float:
         """Seconds until a request may leave; 0 when one may now."""
         now = self._clock()

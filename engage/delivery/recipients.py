@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from engage.channels.addresses import checked_address
 from engage.channels.message import Message
 from engage.lake.runs import Run
 
@@ -139,20 +140,22 @@ class Slice:
         """Render the message of one person.
 
         Raises:
+            InvalidAddressError: Their address is none.
             ContentError: It cannot be rendered for this person.
         """
         n = seq - self.lo
         context = _decode(self.contexts[n] or "{}")[0]
         context["message_id"] = self.message_ids[n]
         context["user_id"] = self.user_ids[n]
+        profile = context.get("profile") or {}
         return Message(
             message_id=self.message_ids[n],
             user_id=self.user_ids[n],
             channel=self.run.channel,
-            address=self.addresses[n] or "",
+            address=checked_address(self.run.channel, self.addresses[n] or "", profile.get("country")),
             content=renderers[self.variants[n] or ""].render(context),
             campaign_id=self.run.campaign_id,
             run_id=self.run.run_id,
             labels=self.run.labels,
-            profile=context.get("profile") or {},
+            profile=profile,
         )

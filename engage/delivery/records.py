@@ -57,6 +57,10 @@ create table if not exists latency (
     n bigint not null,
     seconds double precision not null,
     primary key (provider, le)
+) {options};
+create table if not exists gone (
+    endpoint text not null primary key,
+    since double precision not null
 ) {options}
 """
 """Statements that make them; `identity` and `options` differ between databases."""

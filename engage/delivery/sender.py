@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import signal
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
@@ -14,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engage.channels.provider import Provider
-from engage.delivery.guard import check
+from engage.delivery.guard import check, refuse_gone
+from engage.delivery.landings import Landings
 from engage.delivery.ledger import Ledger
 from engage.delivery.meter import Meter
 from engage.delivery.pacing import Gate, Limits
@@ -28,6 +28,7 @@ from engage.errors import ConfigurationError, PlanError
 from engage.lake.landing import Lake
 from engage.lake.runs import Run, mark_begun, recipients_path
 from engage.logs import log
+from engage.stopping import stopping
 from engage.traces import span
 
 __all__ = ["deliver", "summarise"]
@@ -85,6 +86,7 @@ def deliver(
             f"{provider.name} cannot send as of the past", where=run.run_id, hint="leave out --as-of, or use the outbox"
         )
     check(lake, run, ledger)
+    refuse_gone(run, provider, ledger)
     limits = limits or Limits()
     recipients = Recipients(recipients_path(lake.settings, run.run_id), run.counts.send)
     try:
@@ -110,11 +112,10 @@ def deliver(
         gate, name = Gate(limits, per_second=run.throttle_per_second, chance=chance), f"{run.channel}/{provider.name}"
         if gates is not None and name in gates:
             gate.take_over(gates[name])
-        with _stopping(stop) as stopped:
+        with stopping(stop) as stopped:
             window = Window(
                 run=run,
                 record=record,
-                lake=lake,
                 ledger=ledger,
                 recipients=recipients,
                 provider=provider,
@@ -129,6 +130,7 @@ def deliver(
                 ),
                 gate=gate,
                 judge=Judge(provider, gate, limits, chance=chance, now=clock, wall=time.time),
+                landings=Landings(run, lake, ledger, every=limits.land_every),
                 limits=limits,
                 meter=Meter(run.run_id, run.counts.send, ledger.counts(record.key), report),
                 now=clock,
@@ -169,32 +171,6 @@ def _rarely_collecting() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-@contextmanager
-def _stopping(stop: threading.Event | None) -> Iterator[threading.Event]:
-    """What tells a send to stop; without one, the first SIGTERM or SIGINT, and a second does what it always does."""
-    if stop is not None:
-        yield stop
-        return
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def end(number: int, frame: object) -> None:
-        stop.set()
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def summarise(run: Run, ledger: Ledger) -> Summary:
     """What became of everyone in a run's audience so far; the parts add up to it."""
     record = ledger.run(run.run_id)
@@ -204,6 +180,7 @@ def summarise(run: Run, ledger: Ledger) -> Summary:
         "excluded": dict(run.counts.excluded),
         "campaign_id": run.campaign_id,
         "retry_of": str(run.options.get("retry_of", "")),
+        "fallback_of": str(run.options.get("fallback_of", "")),
     }
     if record is None:
         return Summary(state="planned", pending=run.counts.send, **common)  # type: ignore[arg-type]

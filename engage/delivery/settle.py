@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from engage.channels.message import Outcome
 from engage.channels.provider import Provider
+from engage.delivery.answers import KEPT
 from engage.delivery.held import Group, Held, Job
 from engage.delivery.pacing import Gate, Limits, backoff
 from engage.delivery.records import Result
@@ -82,12 +83,19 @@ class Judge:
         self._finish(job, outcomes, _whole_or_not(verdicts))
 
     def unreachable(self, job: Job) -> None:
-        """Record that a request never left; that does not count as an attempt."""
+        """Record that a request could not leave; that does not count as an attempt."""
         self._gate.failed()
         self._failing.update((job.seqs[0], -1))
-        again = Group(tuple(job.seqs), job.attempt - 1, job.maybe, job.body, job.first_at, self._provider.name)
         wait = backoff(1, base=self._limits.backoff_base, cap=self._limits.backoff_cap, chance=self._chance)
-        self._retry(job.held, again, self._wall() + wait, [None] * len(job.seqs))
+        self._never_left(job, self._wall() + wait)
+
+    def withdrawn(self, job: Job) -> None:
+        """Record that a request was not let leave; it may be tried again at once, and that was no attempt."""
+        self._never_left(job, 0.0)
+
+    def _never_left(self, job: Job, not_before: float) -> None:
+        again = Group(tuple(job.seqs), job.attempt - 1, job.maybe, job.body, job.first_at, self._provider.name)
+        self._retry(job.held, again, not_before, [None] * len(job.seqs))
 
     def cut_off(self, held: Held, group: Group) -> None:
         """Record that the sender of a request ended before its answer was recorded."""
@@ -141,7 +149,7 @@ class Judge:
                     at,
                     outcome.provider_id,
                     reason,
-                    outcome.detail[:200] or None,
+                    outcome.detail[:KEPT] or None,
                     _suppress(outcome),
                     name,
                 )
@@ -153,7 +161,7 @@ class Judge:
             group = Group(tuple(seq for seq, _ in again), attempt, maybe, job.body, job.first_at, self._provider.name)
             kinds = {(outcome.status, outcome.retry_after): outcome for _, outcome in again}
             wait = max(self._wait(outcome, job.attempt) for outcome in kinds.values())
-            self._retry(held, group, self._wall() + wait, [outcome.detail[:200] or None for _, outcome in again])
+            self._retry(held, group, self._wall() + wait, [outcome.detail[:KEPT] or None for _, outcome in again])
 
     def _wait(self, outcome: Outcome, attempt: int) -> float:
         """Seconds before a message is tried again; a provider that asks for time gets it for all messages."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 __all__ = ["Progress", "Report", "Summary"]
@@ -74,6 +75,7 @@ class Summary:
         error: What stopped the run.
         campaign_id: The campaign or journey it belongs to.
         retry_of: The run whose failures it tries again; empty for a run of its own.
+        fallback_of: The run whose people it reaches on another channel; empty for a run of its own.
     """
 
     run_id: str
@@ -88,6 +90,7 @@ class Summary:
     error: str = ""
     campaign_id: str = ""
     retry_of: str = ""
+    fallback_of: str = ""
 
     @property
     def audience(self) -> int:
@@ -103,3 +106,30 @@ class Summary:
         counts |= {f"failed:{reason}": n for reason, n in self.failed.items()}
         counts |= {"in_doubt": self.in_doubt, "pending": self.pending}
         return {outcome: n for outcome, n in counts.items() if n}
+
+    def joined(self, others: Sequence[Summary]) -> Summary:
+        """This run and those for its people on other channels as one; each person is in one of them.
+
+        Its state is that of whichever is least far.
+        """
+        runs = (self, *others)
+        excluded: Counter[str] = Counter()
+        failed: Counter[str] = Counter()
+        for run in runs:
+            excluded.update(run.excluded)
+            failed.update(run.failed)
+        return replace(
+            self,
+            state=min((run.state for run in runs), key=_FAR.index),
+            sent=sum(run.sent for run in runs),
+            held_out=sum(run.held_out for run in runs),
+            excluded=dict(sorted(excluded.items())),
+            failed=dict(sorted(failed.items())),
+            in_doubt=sum(run.in_doubt for run in runs),
+            pending=sum(run.pending for run in runs),
+            next_at=min((run.next_at for run in runs if run.next_at), default=None),
+            error=next((run.error for run in runs if run.error), ""),
+        )
+
+
+_FAR = ("failed", "planned", "running", "stopping", "paused", "stopped", "completed")

@@ -12,6 +12,7 @@ import httpx
 
 from engage.channels.message import Message, Outcome
 from engage.channels.provider import Authorising, Deliverer, HttpProvider, Provider
+from engage.delivery.answers import with_answers
 from engage.delivery.endpoints import ForbiddenHostError, network, whole
 from engage.errors import ChannelError, ConfigurationError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
@@ -93,6 +94,7 @@ class Caller:
             ChannelError: It certainly never left.
             ConfigurationError: A key or sender is wrong.
         """
+        response: httpx.Response | None = None
         try:
             if request is None:
                 assert isinstance(self._provider, Deliverer)
@@ -118,7 +120,7 @@ class Caller:
             return _unknown(batch, _said(error))
         if [outcome.message_id for outcome in outcomes] != [message.message_id for message in batch]:
             return _unknown(batch, "the answer does not say which messages it is about")
-        return outcomes
+        return outcomes if response is None else with_answers(outcomes, batch, response)
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         """One request, one whole answer; redirects are not followed."""

@@ -1,7 +1,7 @@
 """The sliding window: admit, then intend, then send, so that a kill leaves nothing untold.
 
 One loop decides and writes to the ledger; requests are tasks; receipts land in a thread. What a kill leaves in doubt is
-at most what was admitted: `concurrency` requests.
+at most what was entered and not answered: `concurrency` requests, none where the provider knows messages by a key.
 """
 
 from __future__ import annotations
@@ -11,32 +11,30 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
-from engage.channels.provider import HttpProvider, Provider
+from engage.channels.provider import Provider
+from engage.delivery.flight import Flight
 from engage.delivery.held import Held, Job
+from engage.delivery.landings import Landings
 from engage.delivery.ledger import Ledger
 from engage.delivery.meter import Meter
 from engage.delivery.pacing import Gate, Limits
 from engage.delivery.prepare import Preparer
-from engage.delivery.receipts import land_endings, tally
 from engage.delivery.recipients import Recipients, Slice
 from engage.delivery.records import Changes, Result, RunRecord
 from engage.delivery.settle import Judge
 from engage.delivery.transport import Caller
-from engage.errors import ChannelError, ConfigurationError
-from engage.lake.landing import Lake
+from engage.errors import ChannelError
 from engage.lake.runs import Run
-from engage.traces import span
-from engage.vocabulary import OutcomeStatus, PermanentReason
+from engage.vocabulary import PermanentReason
 
 __all__ = ["Suppressed", "Window"]
 
 Suppressed = Callable[[Sequence[str]], Collection[str]]
 """Which of these users must not be written to any more, asked just before sending."""
 
-_LAND = 20_000  # endings that land before their time
 _LOOK = 0.25  # seconds between looks at the clock, the progress and the run's state
 
 
@@ -47,13 +45,13 @@ class Window:
     Args:
         run: The run.
         record: The ledger's record of it.
-        lake: Where receipts go.
         ledger: What is in flight.
         recipients: Who is to be sent something.
         provider: Who sends.
         preparer: Makes its requests ready.
         gate: Its entrance.
         judge: Settles its answers.
+        landings: Brings receipts into the lake.
         limits: How hard to press and how long to wait.
         meter: Told what has ended.
         now: The send's clock, in microseconds since 1970.
@@ -64,13 +62,13 @@ class Window:
 
     run: Run
     record: RunRecord
-    lake: Lake
     ledger: Ledger
     recipients: Recipients
     provider: Provider
     preparer: Preparer
     gate: Gate
     judge: Judge
+    landings: Landings
     limits: Limits
     meter: Meter
     now: Callable[[], int]
@@ -79,13 +77,10 @@ class Window:
     stop: threading.Event
     error: Exception | None = None
     owner: str = ""
-    _concurrency: int = 1
-    _tasks: set[asyncio.Task[None]] | None = None
-    _answered: asyncio.Event | None = None
-    _landing: asyncio.Task[None] | None = None
+    _flight: Flight = field(init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _finishing: asyncio.Task[None] | None = None
     _until: float = float("inf")
-    _landed_at: float = 0.0
     _stopped_at: float = 0.0
     _state: str = "running"
 
@@ -94,15 +89,24 @@ class Window:
 
         What stopped it is left in `error`; all that was known by then has been recorded.
         """
+        limits = self.limits
         self.owner = f"{self.provider.name}-{uuid.uuid4().hex}"
-        # What delivers by itself has one connection; what speaks HTTP has as many as are allowed.
-        self._concurrency = self.limits.concurrency if isinstance(self.provider, HttpProvider) else 1
-        self._tasks, self._answered, self._state = set(), asyncio.Event(), self.record.state
-        self._until = time.monotonic() + (self.limits.turn or float("inf"))
-        self._landed_at = time.monotonic()
+        self._flight = Flight(
+            self.provider,
+            self.run.channel,
+            concurrency=limits.concurrency,
+            gate=self.gate,
+            judge=self.judge,
+            meter=self.meter,
+            ledger=self.ledger,
+            may_leave=lambda: self._goes_on() and not self._called_off(),
+            fail=self._fail,
+        )
+        self._state = self.record.state
+        self._until = time.monotonic() + (limits.turn or float("inf"))
         self.ledger.batches.vouch(self.owner)
         try:
-            async with Caller(self.provider, concurrency=self._concurrency, timeout=self.limits.timeout) as caller:
+            async with Caller(self.provider, concurrency=self._flight.concurrency, timeout=limits.timeout) as caller:
                 while self._goes_on():
                     held = self._claim()
                     if held is not None:
@@ -119,6 +123,9 @@ class Window:
             if self._finishing is not None:
                 await asyncio.gather(self._finishing, return_exceptions=True)
             self.meter.tell(last=True)
+
+    def _fail(self, error: Exception) -> None:
+        self.error = self.error or error
 
     async def _finished(self) -> None:
         """Wait for the batch that is being given back while the next is sent."""
@@ -183,63 +190,56 @@ class Window:
     def _leave_out(self, held: Held) -> None:
         """Let go of people who were suppressed since the run was planned."""
         held.checked_at = time.monotonic()
-        if not self.suppressed or not held.todo:
+        if not self.suppressed:
             return
-        users = {held.rows.user_ids[seq - held.rows.lo]: seq for seq in held.todo}
-        gone = {users[user] for user in self.suppressed(list(users))}
+        users = {held.rows.user_ids[seq - held.rows.lo]: seq for seq in held.unsent()}
+        gone = {users[user] for user in self.suppressed(list(users))} if users else set()
         if gone:
-            left = [seq for seq in held.todo if seq not in gone]
-            held.todo.clear()
-            held.todo.extend(left)
             at = self.now()
-            held.changes.direct += [Result(seq, "failed", at=at, reason="unsubscribed") for seq in sorted(gone)]
+            fresh, tried = held.let_go(gone)
+            held.changes.direct += [Result(seq, "failed", at=at, reason="unsubscribed") for seq in fresh]
+            held.changes.results += [Result(seq, "failed", at=at, reason="unsubscribed") for seq in tried]
 
     async def _work(self, held: Held, caller: Caller) -> None:
         """Send a batch: every turn records what was answered and what is about to leave in one commit."""
-        assert self._tasks is not None
-        assert self._answered is not None
+        flight = self._flight
         try:
             while True:
                 going = self._goes_on()
+                flight.withdraw()
                 if going and (reason := self._called_off()):
                     self._end_all(held, reason)
                 admitted = self._admit(held) if going else []
-                self._commit(held)
+                await self._commit(held)
                 if held.lost:
                     return
-                for job in admitted:
-                    task = asyncio.create_task(self._ask(caller, job))
-                    self._tasks.add(task)
-                self._land_when_due(held)
+                flight.leave(caller, admitted)
+                self.landings.begin_when_due(held)
                 self._tell()
-                if held.changes.results or held.changes.direct:
+                if flight.is_fed:
+                    await flight.wait(_LOOK)
+                elif held.changes.results or held.changes.direct or (flight.is_held_up and not flight.under_way):
                     await asyncio.sleep(0)
-                elif self._tasks:
+                elif flight.under_way:
                     if self._out_of_grace():
                         break
-                    await self._wait()
+                    await flight.wait(_LOOK)
                 elif (wait := self._pause(held)) is not None:
                     await asyncio.sleep(wait)
                 else:
                     break
-            if self._landing is not None:
-                await self._landing
+            await self.landings.finished()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            landing = [self._landing] if self._landing is not None else []
-            await asyncio.gather(*self._tasks, *landing, return_exceptions=True)
-            self._tasks.clear()
-            self._landing = None
+            await flight.end()
+            await self.landings.settled()
 
     def _admit(self, held: Held) -> list[Job]:
-        """Take what may leave now: no more requests under way than `concurrency`, no faster than the rate."""
-        assert self._tasks is not None
+        """Take what may be entered now: no more requests than there is room for, no faster than the rate."""
         admitted: list[Job] = []
         held.wake(self.now())
         if time.monotonic() - held.checked_at > self.limits.recheck:
             self._leave_out(held)
-        free, wall = self._concurrency - len(self._tasks), time.time()
+        free, wall = self._flight.room, time.time()
         while len(admitted) < free and self.gate.wait() == 0.0:
             group = held.next_again(wall)
             if group is not None:
@@ -257,64 +257,31 @@ class Window:
             admitted += jobs
         return admitted
 
-    def _commit(self, held: Held) -> None:
-        """Make results and intents durable, and renew the lease; only then do admitted requests leave."""
-        changes, held.changes = held.changes, Changes()
+    async def _commit(self, held: Held) -> None:
+        """Make results and intents durable, and renew the lease; only then do admitted requests leave.
+
+        While the disk is waited for, answers are taken: what they change is written the next time.
+        """
         wall = time.time()
-        if changes.empty and wall < held.renewed_at + min(_LOOK, self.limits.lease / 4):
-            held.changes = changes
+        if held.changes.empty and wall < held.renewed_at + min(_LOOK, self.limits.lease / 4):
             return
+        changes, held.changes = held.changes, Changes()
+        retries, held.retries = held.retries, []
         held.renewed_at = wall
-        lost, self._state = self.ledger.batches.commit(
-            self.owner, {held.claim: changes}, lease_until=wall + self.limits.lease
-        )
+        async with self._turn:
+            writing = ExitStack()
+            lost, self._state = writing.enter_context(
+                self.ledger.batches.committing(self.owner, {held.claim: changes}, lease_until=wall + self.limits.lease)
+            )
+            await asyncio.to_thread(writing.close)
         if lost:
             held.lost = True
             return
         ended = [result for result in (*changes.results, *changes.direct) if result.state != "retry"]
         held.endings += [held.ending(result) for result in ended]
         self.meter.count(ended)
-        for not_before, group in held.retries:
+        for not_before, group in retries:
             held.try_later(group, not_before)
-        held.retries = []
-
-    async def _ask(self, caller: Caller, job: Job) -> None:
-        """One request and its answer; its place is free before the window is told."""
-        assert self._answered is not None
-        assert self._tasks is not None
-        began = time.monotonic()
-        try:
-            outcomes = await caller(job.messages, job.request)
-            self.meter.answered(time.monotonic() - began)
-        except ChannelError as error:
-            self.judge.note = str(error)
-            self.judge.unreachable(job)
-        except ConfigurationError as error:
-            self.judge.unreachable(job)
-            self.error = self.error or error
-        except Exception as error:  # ours: the run stops, and what was asked is in doubt for whoever goes on
-            self.error = self.error or error
-        else:
-            self.judge.settle(job, outcomes)
-            for outcome in outcomes:
-                if outcome.status is OutcomeStatus.CONFIG_ERROR:
-                    self.error = self.error or ConfigurationError(
-                        f"{self.provider.name} refuses the key, sender or account ({outcome.detail})",
-                        where=f"[tool.engage.channels.{self.run.channel}]",
-                        hint="mend it and send again; nobody was left out",
-                    )
-                    break
-        finally:
-            self._tasks.discard(asyncio.current_task())
-            self._answered.set()
-
-    async def _wait(self) -> None:
-        """Wait for an answer, or a moment."""
-        assert self._answered is not None
-        look = asyncio.get_running_loop().call_later(_LOOK, self._answered.set)
-        await self._answered.wait()
-        look.cancel()
-        self._answered.clear()
 
     def _out_of_grace(self) -> bool:
         """Whether answers were waited for long enough after the stop; they are in doubt for whoever goes on."""
@@ -343,41 +310,11 @@ class Window:
             state, why = ("in_doubt", None) if group.maybe else ("failed", reason)
             held.changes.results += [Result(seq, state, int(group.maybe), at=at, reason=why) for seq in group.seqs]
 
-    def _land_when_due(self, held: Held) -> None:
-        """Begin to land receipts beside the sending, when there are many or the last landing is long ago."""
-        if self._landing is not None:
-            if not self._landing.done():
-                return
-            self._landing.result()
-            self._landing = None
-        waiting = len(held.endings) - held.landed
-        if waiting >= _LAND or (waiting and time.monotonic() - self._landed_at > self.limits.land_every):
-            self._landing = asyncio.create_task(self._land(held))
-
-    async def _land(self, held: Held) -> None:
-        """Receipts into the lake; the ledger keeps its rows until the batch is given back: harmless twice."""
-        upto = len(held.endings)
-        part = held.endings[held.landed : upto]
-        if part:
-            parts = [(held.rows.table, part)]
-            with span("engage.land", run=self.run.run_id, rows=len(part)):
-                await asyncio.to_thread(land_endings, self.lake, self.run, parts, received_at=datetime.now(UTC))
-            held.landed = upto
-        self._landed_at = time.monotonic()
-
     async def _give_back(self, held: Held) -> None:
-        """Land what is left, then let the rows go out of the ledger: in that order, and harmless to repeat."""
-        await self._land(held)
-        due = 0.0 if held.todo else held.next_due(moving=True) or 0.0
-        self.ledger.batches.landed(
-            self.owner,
-            held.claim,
-            seqs=None,
-            outcomes=tally(held.endings),
-            attempted=held.attempted,
-            give_back=due,
-        )
-        self.ledger.add_latency(self.provider.name, self.meter.take_latency())
+        await self.landings.land(held)
+        async with self._turn:
+            self.landings.let_go(held, self.owner)
+            self.ledger.add_latency(self.provider.name, self.meter.take_latency())
 
     def _tell(self) -> None:
         wait = self.gate.wait()

@@ -1,22 +1,18 @@
-"""Journeys as files: ``data/journeys/<name>.toml``, read as :class:`engage.journeys.graph.Journey`."""
+"""What a journey's file says, read as :class:`engage.journeys.graph.Journey`."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
-from datetime import date, time, timedelta
+from datetime import timedelta
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
-
-import tomlkit
 
 from engage.campaigns.campaign import Goal
 from engage.campaigns.labels import require_labels
 from engage.campaigns.limits import clock_time
 from engage.campaigns.schedule import instant
-from engage.errors import ConfigurationError, EngageError, PlanError, UnknownJourneyError
+from engage.errors import ConfigurationError, EngageError
 from engage.journeys.graph import (
     Branch,
     Case,
@@ -33,25 +29,17 @@ from engage.journeys.graph import (
     Update,
     Wait,
 )
-from engage.lake.storage import write_atomically
 from engage.settings import WEEKDAYS, Settings
 from engage.vocabulary import Channel, Event
 from engage.windows import parse_window
 
-__all__ = [
-    "create_journey",
-    "journey_file",
-    "journey_from",
-    "list_journeys",
-    "read_journey",
-    "save_journey",
-    "set_values",
-]
+__all__ = ["MESSAGE_DEFAULTS", "journey_from"]
 
 STATUSES = ("draft", "running", "paused", "stopped")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NODE = re.compile(r"[a-z0-9][a-z0-9_]{0,47}")
-_MESSAGE_DEFAULTS = ("topic", "caps", "quiet_hours", "transactional", "throttle_per_second", "not_in", "priority")
+MESSAGE_DEFAULTS = ("topic", "caps", "quiet_hours", "transactional", "throttle_per_second", "not_in", "priority")
+"""What a journey may say once for all its messages."""
+
 _TOP = {"title", "status", "labels", "control_percent", "entry", "goal", "exit", "nodes", "start", "end"}
 _ENTRY = {
     *("to", "event", "segment", "property", "where", "cron", "offset_days", "yearly", "time"),
@@ -70,45 +58,6 @@ _KEYS: dict[str, set[str]] = {
 _CASE = {"port", "event", "where", "within", "at_least", "message", "did", "segment"}
 
 
-def list_journeys(settings: Settings) -> list[str]:
-    """The names of all journeys."""
-    return sorted(path.stem for path in settings.journeys.glob("*.toml"))
-
-
-def journey_file(settings: Settings, name: str) -> Path:
-    """The file of a journey.
-
-    Raises:
-        UnknownJourneyError: There is none of that name.
-    """
-    file = settings.journeys / f"{name}.toml"
-    if not _NAME.fullmatch(name) or not file.is_file():
-        names = list_journeys(settings)
-        near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none yet'}"
-        raise UnknownJourneyError(f"no journey {name!r} under data/journeys/", hint=hint)
-    return file
-
-
-def read_values(file: Path) -> dict[str, Any]:
-    """What a file says, as TOML."""
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"not valid TOML: {error}", where=str(file), hint="mend the file") from error
-
-
-def read_journey(settings: Settings, name: str) -> Journey:
-    """Read a journey's file.
-
-    Raises:
-        UnknownJourneyError: There is none of that name.
-        ConfigurationError: The file is not a journey's; it names the node and the key.
-    """
-    file = journey_file(settings, name)
-    return journey_from(settings, name, read_values(file), str(file))
-
-
 def journey_from(settings: Settings, name: str, values: Mapping[str, Any], where: str) -> Journey:
     """Make a journey of what its file says.
 
@@ -121,7 +70,7 @@ def journey_from(settings: Settings, name: str, values: Mapping[str, Any], where
     Raises:
         ConfigurationError: A value is not valid; it names the node and the key.
     """
-    _known(values, _TOP | set(_MESSAGE_DEFAULTS), where)
+    _known(values, _TOP | set(MESSAGE_DEFAULTS), where)
     status = values.get("status", "draft")
     if status not in STATUSES:
         raise ConfigurationError(f"status = {status!r} is not known", where=where, hint=f"use {', '.join(STATUSES)}")
@@ -153,7 +102,7 @@ def journey_from(settings: Settings, name: str, values: Mapping[str, Any], where
         status=str(status),
         labels=require_labels(settings, tuple(values.get("labels", ())), where=where),
         control_percent=float(control),
-        defaults={key: values[key] for key in _MESSAGE_DEFAULTS if key in values},
+        defaults={key: values[key] for key in MESSAGE_DEFAULTS if key in values},
         start=instant(values["start"], settings.timezone, where) if "start" in values else None,
         end=instant(values["end"], settings.timezone, where) if "end" in values else None,
     )
@@ -308,103 +257,3 @@ def _known(values: Mapping[str, Any], keys: set[str], where: str) -> None:
             near = get_close_matches(key, sorted(keys), n=1)
             hint = f"did you mean {near[0]}?" if near else f"it may have {', '.join(sorted(keys))}"
             raise ConfigurationError(f"unknown key {key!r}", where=where, hint=hint)
-
-
-def create_journey(settings: Settings, name: str, values: Mapping[str, Any]) -> Journey:
-    """Make a journey's file.
-
-    Raises:
-        PlanError: The name is taken or not one.
-        ConfigurationError: The values are not a journey's.
-    """
-    file = settings.journeys / f"{name}.toml"
-    if not _NAME.fullmatch(name):
-        raise PlanError(f"{name!r} is not a journey's name", hint="use lower-case letters, digits, - and _")
-    if file.exists():
-        raise PlanError(f"journey {name!r} is there already", where=str(file))
-    return save_journey(settings, name, values)
-
-
-def save_journey(settings: Settings, name: str, values: Mapping[str, Any]) -> Journey:
-    """Write a journey's file, in an order that does not change from one saving to the next.
-
-    Comments in a file that is there already stay, as does the order of what did not change.
-
-    Raises:
-        ConfigurationError: The values are not a journey's; nothing is written.
-    """
-    file = settings.journeys / f"{name}.toml"
-    journey = journey_from(settings, name, values, str(file))
-    write_atomically(file, document(values, file.read_text(encoding="utf-8") if file.exists() else ""))
-    return journey
-
-
-def set_values(settings: Settings, name: str, **values: Any) -> Journey:
-    """Change keys of a journey's file; all else in it stays as it is."""
-    file = journey_file(settings, name)
-    return save_journey(settings, name, {**read_values(file), **values})
-
-
-def document(values: Mapping[str, Any], before: str = "") -> str:
-    """A journey's file as text.
-
-    Args:
-        values: What it is to say.
-        before: What it said; its comments and order are kept where the keys are.
-    """
-    text = tomlkit.parse(before)
-    _merge(text, values, top=True)
-    return tomlkit.dumps(text).strip("\n") + "\n"
-
-
-_ORDER = ["title", "status", "labels", "control_percent", *_MESSAGE_DEFAULTS, "start", "end", "entry", "goal", "exit"]
-_NODE_ORDER = ["kind", "title", "channel", "for", "until", "weekdays", "event", "where", "timeout", "to", "position"]
-
-
-def _merge(target: Any, values: Mapping[str, Any], *, top: bool = False) -> None:
-    for key in [key for key in target if key not in values]:
-        del target[key]
-    order = _ORDER if top else _NODE_ORDER
-
-    # What is new comes in a fixed order, plain values before tables, which TOML demands.
-    def is_table(key: str) -> bool:
-        value = values[key]
-        return isinstance(value, Mapping) and (top or key in ("nodes", "content") or "kind" in value)
-
-    for key in sorted(values, key=lambda key: (is_table(key), _rank(key, order))):
-        value, there = values[key], target.get(key)
-        if is_table(key):
-            if not isinstance(there, (tomlkit.items.Table, dict)) or not there:
-                target[key] = tomlkit.table(is_super_table=key == "nodes")
-            _merge(target[key], value)
-        elif there is None or (_plain(there) != _plain(value) and _written(there) != value):
-            target[key] = _item(value)
-
-
-def _rank(key: str, order: list[str]) -> int:
-    return order.index(key) if key in order else len(order)
-
-
-def _written(value: Any) -> Any:
-    """A date or time as text, as a canvas gives it back."""
-    return value.isoformat() if isinstance(value, (date, time)) else _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    return value.unwrap() if hasattr(value, "unwrap") else value
-
-
-def _item(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        table = tomlkit.inline_table()
-        for key, inner in value.items():
-            table[key] = _item(inner)
-        return table
-    if isinstance(value, (list, tuple)):
-        array = tomlkit.array()
-        for inner in value:
-            array.append(_item(inner))
-        return array.multiline(any(isinstance(inner, Mapping) for inner in value))
-    if isinstance(value, str) and "\n" in value:
-        return tomlkit.string(value, multiline=True)
-    return value

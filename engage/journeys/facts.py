@@ -177,7 +177,7 @@ def reach_sql(channels: Sequence[str], people: str) -> str:
     for channel in channels:
         name = literal(channel)
         if channel in ("email", "sms"):
-            address = f"nullif(trim({'email' if channel == 'email' else 'phone'}), '')"
+            address = "nullif(trim(email), '')" if channel == "email" else "sms_address(phone, country)"
             key = f"lower({address})" if channel == "email" else address
             parts.append(
                 f"select user_id, {name} as channel, {key} as address from profiles where {address} is not null"

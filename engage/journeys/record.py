@@ -22,7 +22,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from engage.errors import PlanError
-from engage.journeys.definition import document, journey_from
+from engage.journeys.definition import journey_from
+from engage.journeys.document import document
 from engage.journeys.entries import Span
 from engage.journeys.graph import Journey
 from engage.lake.schema import TRANSITIONS

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from engage.analysis.events import Binder, select_events
 from engage.analysis.segments import find_segment
-from engage.campaigns.planning import renderers
+from engage.campaigns.preview import renderers
 from engage.channels.registry import provider
 from engage.errors import ConfigurationError, EngageError
 from engage.journeys.facts import case_selector
@@ -126,11 +126,12 @@ def _messages(engine: Engine, journey: Journey) -> list[Fault]:
         if isinstance(node.does, Message):
             try:
                 campaign = message_campaign(settings, journey, node, (never, never))
-                renderers(campaign.channel, {variant.name: dict(variant.content) for variant in campaign.variants})
-                options = dict(settings.channel(campaign.channel))
-                if campaign.provider:
-                    options["provider"] = campaign.provider
-                provider(campaign.channel, options, outbox=settings.outbox)
+                for way in campaign.ways:
+                    renderers(way.channel, {variant.name: dict(variant.content) for variant in way.variants})
+                    options = dict(settings.channel(way.channel))
+                    if way.provider:
+                        options["provider"] = way.provider
+                    provider(way.channel, options, outbox=settings.outbox)
             except (EngageError, ConfigurationError) as error:
                 faults.append(Fault(node.id, str(error)))
         elif isinstance(node.does, ChannelChoice) and len(set(node.does.channels)) < len(node.does.channels):

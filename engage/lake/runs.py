@@ -7,7 +7,6 @@ reads them; how far a run has got is the ledger's and the lake's to say, never t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from engage.errors import PlanError
-from engage.lake.schema import RECIPIENTS
+from engage.lake.recipients import Counts, count_recipients, digest, write_recipients
 from engage.lake.storage import Batch, Storage, sync_folder, write_atomically
 from engage.settings import Settings
 from engage.vocabulary import Channel, DeliveryType
@@ -48,26 +45,6 @@ _VERSION = 1
 _BEGAN = "began"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TIMES = ("planned_at", "as_of", "known_at", "start_at", "end_at")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How an audience was split; the parts add up to it.
-
-    Args:
-        send: People with a message to be sent.
-        held_out: People kept back in a control group.
-        excluded: People left out, by reason.
-    """
-
-    send: int = 0
-    held_out: int = 0
-    excluded: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def audience(self) -> int:
-        """Everyone."""
-        return self.send + self.held_out + sum(self.excluded.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +147,8 @@ def write_run(settings: Settings, run: Run, recipients: pa.Table | Path) -> Run:
             if isinstance(recipients, Path):
                 shutil.move(recipients, file)
             else:
-                pq.write_table(_conform(run, recipients), file, compression="zstd", row_group_size=50_000)
-            run = replace(run, counts=_counts(run, file), recipients_sha256=_sha256(file))
+                write_recipients(recipients, file, run.run_id)
+            run = replace(run, counts=count_recipients(file, run.run_id, run.channel), recipients_sha256=digest(file))
             with file.open("rb+") as opened:
                 os.fsync(opened.fileno())
             if (target / "run.json").exists():
@@ -207,8 +184,8 @@ def stage_recipients(batch: Batch, run: Run, recipients: pa.Table) -> None:
     folder = batch.folder / "audiences" / f"run={run.run_id}"
     folder.mkdir(parents=True)
     file = folder / "recipients.parquet"
-    pq.write_table(_conform(run, recipients), file, compression="zstd", row_group_size=50_000)
-    run = replace(run, counts=_counts(run, file), recipients_sha256=_sha256(file))
+    write_recipients(recipients, file, run.run_id)
+    run = replace(run, counts=count_recipients(file, run.run_id, run.channel), recipients_sha256=digest(file))
     (folder / "run.json").write_text(_to_json(run), encoding="utf-8")
 
 
@@ -247,7 +224,7 @@ def read_run(settings: Settings, run_id: str, *, verify: bool = False) -> Run:
         run = _parsed(path, there.st_mtime_ns, there.st_ino)
     except FileNotFoundError:
         raise PlanError(f"no run {run_id!r}", hint="see `engage delivery status`") from None
-    if verify and _sha256(path.with_name("recipients.parquet")) != run.recipients_sha256:
+    if verify and digest(path.with_name("recipients.parquet")) != run.recipients_sha256:
         raise PlanError("the recipients file was changed after planning", where=str(path.parent), hint="plan anew")
     return run
 
@@ -291,39 +268,6 @@ def _to_json(run: Run) -> str:
         if values[name] is not None:
             values[name] = values[name].astimezone(UTC).isoformat()
     return json.dumps(values, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def _conform(run: Run, table: pa.Table) -> pa.Table:
-    try:
-        return table.select(RECIPIENTS.names).cast(RECIPIENTS)
-    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise PlanError(f"recipients do not fit: {error}", where=run.run_id) from error
-
-
-def _counts(run: Run, file: Path) -> Counts:
-    """Count the rows, and check what delivery relies on."""
-    table = pq.read_table(file, columns=["run_id", "seq", "planned", "reason", "channel"], partitioning=None)
-    by_planned = {row["values"]: row["counts"] for row in pc.value_counts(table["planned"]).to_pylist()}
-    if unknown := set(by_planned) - {"send", "held_out", "excluded"}:
-        raise PlanError(f"planned is {unknown.pop()!r}", where=run.run_id, hint="send, held_out or excluded")
-    send = by_planned.get("send", 0)
-    first = table.slice(0, send)
-    if not (
-        pc.all(pc.equal(first["planned"], "send")).as_py() in (True, None)
-        and first["seq"].combine_chunks().equals(pa.array(range(send), pa.int64()))
-    ):
-        raise PlanError("rows to send are not first, numbered 0, 1, …", where=run.run_id)
-    for name in ("run_id", "channel"):
-        if pc.any(pc.not_equal(table[name], getattr(run, name))).as_py():
-            raise PlanError(f"{name} differs from the run's", where=run.run_id)
-    excluded = table.filter(pc.equal(table["planned"], "excluded"))["reason"]
-    reasons = {row["values"] or "": row["counts"] for row in pc.value_counts(excluded).to_pylist()}
-    return Counts(send, by_planned.get("held_out", 0), dict(sorted(reasons.items())))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _same(settings: Settings, run: Run) -> Run:

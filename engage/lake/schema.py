@@ -115,7 +115,32 @@ _AD_AUDIENCES = pa.schema(
         pa.field("received_at", _TIME, nullable=False),
         pa.field("keys", pa.string(), nullable=False),  # what the cells are, separated by commas
         pa.field("row", pa.string(), nullable=False),  # hashed cells as a JSON list
-        pa.field("present", pa.bool_(), nullable=False),  # false once it is removed
+        pa.field("present", pa.bool_(), nullable=False),  # false where it is to be removed
+        pa.field("sync_id", pa.string(), nullable=False),  # the sync that planned it
+        pa.field("batch", pa.int32(), nullable=False),  # which of its requests carries it
+    ]
+)
+
+_AD_AUDIENCE_SYNCS = pa.schema(
+    [
+        pa.field("change_id", pa.string(), nullable=False),
+        pa.field("sync_id", pa.string(), nullable=False),
+        pa.field("audience", pa.string(), nullable=False),
+        pa.field("audience_id", pa.string(), nullable=False),  # the ad network's
+        pa.field("changed_at", _TIME, nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # started, confirmed (a batch), finished, failed, deleted
+        pa.field("segment", pa.string()),  # null for everyone
+        pa.field("is_replacement", pa.bool_(), nullable=False),
+        pa.field("session_id", pa.int64()),  # of a replacement
+        pa.field("people", pa.int64()),  # whom it was to hold, told when it started
+        pa.field("members", pa.int64()),  # the rows they give, told when it started
+        pa.field("batch", pa.int32()),  # of a confirmation
+        pa.field("added", pa.int64()),
+        pa.field("removed", pa.int64()),
+        pa.field("received", pa.int64()),  # rows the ad network says it received in this batch
+        pa.field("invalid", pa.int64()),  # and could not use
+        pa.field("detail", pa.string()),  # why it failed: codes, nothing personal
     ]
 )
 
@@ -127,6 +152,7 @@ DATASETS = {
         Dataset("profiles", _PROFILES, "changed_at", "change_id", ("user_id", "changed_at")),
         Dataset("devices", _DEVICES, "changed_at", "change_id", ("user_id", "changed_at")),
         Dataset("ad_audiences", _AD_AUDIENCES, "changed_at", "change_id", ("audience", "row")),
+        Dataset("ad_audience_syncs", _AD_AUDIENCE_SYNCS, "changed_at", "change_id", ("sync_id", "changed_at")),
         Dataset("identities", _IDENTITIES, "changed_at", "change_id", ("anonymous_id", "changed_at")),
     )
 }

@@ -20,9 +20,9 @@ __all__ = ["NOT_FINITE", "Source", "open_source"]
 _LONGEST = 16_000_000
 """Bytes of the longest CSV row; DuckDB reads in pieces of this size and more."""
 _FIELD = 2**31 - 1
-NOT_FINITE = (
-    "(regexp_matches(json::varchar, '(?i)nan|inf') and regexp_matches("
-    """regexp_replace(json::varchar, '"(\\\\.|[^"\\\\])*"', '', 'g'), '(?i)nan|inf'))"""
+NOT_FINITE = (  # `and` would look for all of it in every row
+    "(case when contains(lower(json::varchar), 'nan') or contains(lower(json::varchar), 'inf') then regexp_matches("
+    """regexp_replace(json::varchar, '"(\\\\.|[^"\\\\])*"', '', 'g'), '(?i)nan|inf') else false end)"""
 )
 """DuckDB takes NaN and Infinity for JSON, which they are not (RFC 8259, section 6)."""
 
@@ -55,31 +55,36 @@ class Source:
         """
         numbered = f"select *, row_number() over () as row_number from {self._reader()}"
         if self.kind == "ndjson":
-            fields = ", ".join(
-                f"json_extract_string(json, '/{_pointer(name)}') as \"{name.replace(chr(34), chr(34) * 2)}\""
-                for name in self.columns
+            fields = "".join(
+                f'"values"[{index}] as "{name.replace(chr(34), chr(34) * 2)}", '
+                for index, name in enumerate(self.columns, 1)
             )
+            paths = ", ".join(f"'/{_pointer(name)}'" for name in self.columns)
+            found = f"json_extract_string(json, [{paths}])" if paths else "null"  # all at once: each row is parsed once
             numbered = (
-                f"select {fields + ', ' if fields else ''}json, row_number from ("
-                f"{self._objects()}) where json_type(json) = 'OBJECT' and not {NOT_FINITE}"
+                f'select {fields}json, row_number from (select json, rowid + 1 as row_number, {found} as "values" '
+                "from lines where is_row)"
             )
         try:
-            connection.execute(f"create temp table input as {numbered}")
+            kind = "view" if self.kind == "ndjson" else "table"
+            connection.execute(f"create temp {kind} input as {numbered}")
         except duckdb.Error as error:
             raise ImportFileError(str(error).split("\n", 1)[0], where=str(self.path)) from error
 
-    def _objects(self) -> str:
-        """NDJSON's lines as `json` and `row_number`; a byte order mark is no part of the first."""
-        numbered = f"select json, row_number() over () as row_number from {self._reader()}"
+    def create_lines(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the table `lines` of an NDJSON file: its `json`, row by row; a byte order mark is no part of the first.
+
+        Rows have their places (`rowid`) there, so that what is asked of them can be asked of many at once.
+        """
+        # What is JSON and begins with a brace is an object.
+        is_row = f"coalesce(ltrim(json::varchar, ' \t\r\n')[1] = '{{' and not {NOT_FINITE}, false)"
+        connection.execute(f"create temp table lines as select json, {is_row} as is_row from {self._reader()}")
         with self._text() as file:
             head = file.readline()
-        if not head.startswith("\ufeff"):
-            return numbered
-        first = "'" + head[1:].encode("utf-8", "replace").decode().replace("'", "''").replace("\0", "") + "'"
-        return (
-            f"select case when row_number = 1 then try_cast({first} as json) else json end as json, row_number "
-            f"from ({numbered})"
-        )
+        if head.startswith("\ufeff"):
+            first = "'" + head[1:].encode("utf-8", "replace").decode().replace("'", "''").replace("\0", "") + "'"
+            connection.execute(f"update lines set json = try_cast({first} as json) where rowid = 0")
+            connection.execute(f"update lines set is_row = {is_row} where rowid = 0")
 
     def _reader(self) -> str:
         path = "'" + str(self.path).replace("'", "''") + "'"
@@ -172,14 +177,26 @@ class Source:
         return lines, faults
 
     def _count_lines(self) -> int:
+        """How many lines are not blank, or more than that where some are."""
+        with self._bytes() as raw:
+            last, ends = b"\n", 0
+            while chunk := raw.read(1 << 20):
+                if b"\r" in chunk:
+                    break
+                ends += chunk.count(b"\n")
+                last = chunk[-1:]
+            else:
+                return ends + (last != b"\n")
         with self._text() as file:
             return sum(1 for text in file if text.strip())
 
+    def _bytes(self) -> IO[bytes]:
+        return gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb")  # type: ignore[return-value]
+
     @contextmanager
     def _text(self) -> Iterator[IO[str]]:
-        opening = gzip.open if self.path.suffix == ".gz" else open
         with (
-            opening(self.path, "rb") as raw,
+            self._bytes() as raw,
             io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="") as text,
         ):
             yield text
@@ -225,10 +242,11 @@ def open_source(path: Path, connection: duckdb.DuckDBPyConnection) -> Source:
         if kind == "parquet":
             rows = connection.sql("describe select * from read_parquet($path)", params={"path": str(path)}).fetchall()
             return Source(path, kind, "", tuple(row[0] for row in rows))
+        Source(path, kind, "", ()).create_lines(connection)
         rows = connection.sql(
-            "select key from (select unnest(json_keys(json)) as key, row_number as n "
-            f"from ({Source(path, kind, '', ())._objects()}) where json_type(json) = 'OBJECT') "
-            "group by key order by min(n)"
+            "select key from (select unnest(keys) as key, generate_subscripts(keys, 1) as place, n from ("
+            "select json_keys(json) as keys, min(rowid) as n from lines where is_row group by keys)) "
+            "group by key order by min((n, place))"
         ).fetchall()
     except duckdb.Error as error:
         raise ImportFileError(str(error).split("\n", 1)[0], where=str(path)) from error

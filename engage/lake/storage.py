@@ -26,7 +26,7 @@ from pathlib import Path
 from engage.errors import LandingError
 from engage.settings import Settings
 
-__all__ = ["Batch", "Storage", "sync_folder", "write_atomically"]
+__all__ = ["Batch", "Storage", "locked", "sync_folder", "write_atomically"]
 
 _COMMIT = "commit.json"
 _TURN = 1.0  # seconds a switch may keep new queries waiting for old ones to end, before it lets them pass
@@ -142,7 +142,7 @@ class Storage:
         Raises:
             LandingError: Another process kept the lock all that time.
         """
-        with _locked(self._lock_file, fcntl.LOCK_EX, patience) as held:
+        with locked(self._lock_file, fcntl.LOCK_EX, patience) as held:
             if not held:
                 raise LandingError(
                     "another process is writing to this lake",
@@ -161,9 +161,9 @@ class Storage:
         with ExitStack() as stack:
             while True:
                 self._finish_for_the_dead()
-                with _locked(self._turnstile, fcntl.LOCK_SH):
+                with locked(self._turnstile, fcntl.LOCK_SH):
                     attempt = stack.enter_context(ExitStack())
-                    attempt.enter_context(_locked(self._readers, fcntl.LOCK_SH))
+                    attempt.enter_context(locked(self._readers, fcntl.LOCK_SH))
                 if not any(_takes_away(folder) for folder in self._committed()):
                     break
                 attempt.close()  # its writer died in the switch just now
@@ -184,8 +184,8 @@ class Storage:
         with ExitStack() as stack:
             while True:
                 with ExitStack() as turn:
-                    turn.enter_context(_locked(self._turnstile, fcntl.LOCK_EX))
-                    if stack.enter_context(_locked(self._readers, fcntl.LOCK_EX, _TURN)):
+                    turn.enter_context(locked(self._turnstile, fcntl.LOCK_EX))
+                    if stack.enter_context(locked(self._readers, fcntl.LOCK_EX, _TURN)):
                         break
                 if time.monotonic() > deadline:
                     raise LandingError(
@@ -235,7 +235,7 @@ class Storage:
 
     def _finish_for_the_dead(self) -> None:
         if self._committed():
-            with _locked(self._lock_file, fcntl.LOCK_EX, 0) as held:
+            with locked(self._lock_file, fcntl.LOCK_EX, 0) as held:
                 if held:
                     self._recover()
 
@@ -261,7 +261,7 @@ def _takes_away(folder: Path) -> bool:
 
 
 @contextmanager
-def _locked(path: Path, kind: int, patience: float | None = None) -> Iterator[bool]:
+def locked(path: Path, kind: int, patience: float | None = None) -> Iterator[bool]:
     """Hold a lock that ends with the process.
 
     Args:

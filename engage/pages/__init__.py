@@ -2,8 +2,8 @@
 
 from engage.pages.drafts import Draft
 from engage.pages.frames import framed
-from engage.pages.navigation import PAGES, header, link, moments, opened, user_name
-from engage.pages.shown import FAULTS, chart, done, facts, fault, label_links, nothing, table, tried
+from engage.pages.navigation import PAGES, header, link, moments, opened, origin, user_name
+from engage.pages.shown import FAULTS, chart, done, facts, fault, label_links, lasting, nothing, table, tried
 
 __all__ = [
     "FAULTS",
@@ -16,10 +16,12 @@ __all__ = [
     "framed",
     "header",
     "label_links",
+    "lasting",
     "link",
     "moments",
     "nothing",
     "opened",
+    "origin",
     "table",
     "tried",
     "user_name",

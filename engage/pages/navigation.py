@@ -15,7 +15,7 @@ import marimo as mo
 from engage.settings import find_root
 from engage.workspace import Workspace
 
-__all__ = ["PAGES", "Page", "header", "link", "moments", "opened", "user_name"]
+__all__ = ["PAGES", "Page", "header", "link", "moments", "opened", "origin", "user_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ PAGES = (
     Page("funnels", "Funnels", "What came of it", "how far people get, and where they stop"),
     Page("trends", "Trends", "What came of it", "how much, day by day; paths, customers, uninstalls"),
     Page("message_settings", "Message settings", "Set up", "labels, senders, consent, limits, channels' health"),
+    Page("access", "Access", "Set up", "who may sign in and do what; who did what"),
 )
 """The notebooks in reading order."""
 
@@ -65,12 +66,14 @@ _LOOK = """
 .engage-nav .off { color: var(--slate-11); }
 .engage-nav .who { margin-top: 18px; padding: 10px 8px 0; border-top: 1px solid var(--slate-6); font-size: 12px;
   color: var(--slate-11); overflow-wrap: anywhere; }
+.engage-nav .who .out { padding: 4px 0; text-decoration: underline; text-underline-offset: 2px; }
 .engage-head h1 { font-family: var(--text-font, sans-serif); font-size: 26px; font-weight: 650;
   letter-spacing: -0.015em; line-height: 1.2; margin: 0 0 6px; }
 .engage-head p { margin: 0; max-width: 75ch; color: var(--slate-11); font-size: 15px; line-height: 1.5; }
 .engage-head code { font-size: 0.9em; }
 @media (min-width: 640px) { #App.config-width-full > div { padding-left: 40px; padding-right: 40px; } }
 @media (max-width: 767px) { .engage-head { padding-top: 32px; } }
+#App a[aria-label="Back to gallery"] { display: none; }
 .markdown.prose :is(h1, h2, h3, h4) { font-family: var(--text-font, sans-serif); letter-spacing: -0.01em; }
 </style>
 """
@@ -146,6 +149,14 @@ def user_name() -> str:
     return "" if name in (None, "", "user") else str(name)  # marimo calls whoever has no login "user"
 
 
+def origin(ws: Workspace) -> str:
+    """Where people reach this server, as far as it is known: ``https://engage.example.com``."""
+    url = getattr(mo.app_meta().request, "url", None) or {}
+    secure = url.get("scheme") in ("https", "wss")
+    here = f"{'https' if secure else 'http'}://{url['netloc']}" if url.get("netloc") else ""
+    return ws.settings.public_url or here
+
+
 def header(ws: Workspace, page: str, lead: str = "") -> mo.Html:
     """The navigation beside a notebook, and its title and what it is for above it.
 
@@ -172,6 +183,8 @@ def header(ws: Workspace, page: str, lead: str = "") -> mo.Html:
         )
     who = user_name()
     foot = escape(ws.root.name) + (f"<br>{escape(who)}" if who else "")
+    if isinstance(user := getattr(mo.app_meta().request, "user", None), dict) and user.get("account"):
+        foot += f" · {escape(str(user['role']))}" + '<br><a class="out" href="/sign-out">Sign out</a>'
     menu = (
         '<nav class="engage-nav" aria-label="Notebooks"><div class="brand">Engage</div>'
         f'{"".join(rows)}<div class="who">{foot}</div></nav>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, TypeVar
@@ -10,10 +11,11 @@ import altair as alt
 import marimo as mo
 import polars as pl
 
+from engage.analysis.charts.theme import page_theme
 from engage.errors import ConfigurationError, EngageError
 from engage.pages.navigation import link
 
-__all__ = ["FAULTS", "chart", "done", "facts", "fault", "label_links", "nothing", "table", "tried"]
+__all__ = ["FAULTS", "chart", "done", "facts", "fault", "label_links", "lasting", "nothing", "table", "tried"]
 
 FAULTS = (EngageError, ConfigurationError)
 """What a notebook tells as a sentence; anything else is a fault of ours."""
@@ -24,7 +26,10 @@ _BUTTON = (
 )
 _LINK = "color:inherit;text-decoration:underline;text-underline-offset:2px"
 _RATES = ("rate", "share", "lift")
+_SECONDS = re.compile(r"_?seconds$")
 _Found = TypeVar("_Found")
+
+alt.theme.register("engage-page", enable=True)(page_theme)
 
 
 def fault(error: BaseException | str) -> mo.Html:
@@ -58,9 +63,11 @@ def label_links(labels: str | None) -> mo.Html | str:
         labels: With ``, `` between.
     """
     names = [name for name in (labels or "").split(", ") if name]
-    found = [(name, link("retention", label=name)) for name in names]
-    if not names or not all(to for _, to in found):
+    if not link("retention"):
         return labels or "–"
+    if not names:
+        return mo.Html("–")  # a table's column is all links or all texts
+    found = [(name, link("retention", label=name)) for name in names]
     return mo.Html(", ".join(f'<a href="{escape(str(to))}" style="{_LINK}">{escape(name)}</a>' for name, to in found))
 
 
@@ -87,11 +94,56 @@ def tried(call: Callable[[], _Found]) -> _Found:
         raise
 
 
-def chart(drawn: Any) -> mo.Html:
-    """A chart as wide as the page, without selections."""
+def chart(drawn: Any, *, least: int = 0) -> mo.Html:
+    """A chart as wide as the page, without selections; its title above it as text, which wraps and is read out.
+
+    Args:
+        drawn: An altair chart.
+        least: Its least width in pixels; in a narrower window it is scrolled.
+    """
+    drawn = drawn.copy()
     if isinstance(drawn, (alt.Chart, alt.LayerChart)):
         drawn = drawn.properties(width="container")
-    return mo.ui.altair_chart(drawn, chart_selection=False, legend_selection=False)
+    said = [words for words in _untitled(drawn) if words]
+    drawn.description = ". ".join(said) or alt.Undefined
+    # SVG text takes the colour of the page, light or dark; the menu to save a picture has no name for screen readers.
+    drawn.usermeta = {"embedOptions": {"renderer": "svg", "actions": False}}
+    picture: mo.Html = mo.ui.altair_chart(drawn, chart_selection=False, legend_selection=False)
+    if least:
+        inner = f'<div style="min-width:{least}px">{picture.text}</div>'
+        picture = mo.Html(f'<div style="overflow-x:auto" tabindex="0">{inner}</div>')
+    if not said:
+        return picture
+    title, *under = map(escape, said)
+    below = "".join(f'<div style="font-size:13px;opacity:.8">{words}</div>' for words in under)
+    return mo.vstack([mo.Html(f'<div style="font-size:15px;font-weight:600">{title}</div>{below}'), picture], gap=0.5)
+
+
+def _untitled(drawn: Any) -> tuple[str, str]:
+    """Take the title off a chart and its layers: title and line below, empty where there is none."""
+    found = ("", "")
+    for layer in getattr(drawn, "layer", ()):
+        inner = _untitled(layer)
+        found = found if any(found) else inner
+    title: Any = getattr(drawn, "title", alt.Undefined)
+    if title is alt.Undefined:
+        return found
+    drawn.title = alt.Undefined
+    if isinstance(title, str):
+        return title, ""
+    return str(title.text), "" if title.subtitle is alt.Undefined else str(title.subtitle)
+
+
+def lasting(seconds: float | None) -> str:
+    """A stretch of time as people say it: in the largest unit that it fills, to a tenth."""
+    if seconds is None:
+        return "–"
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            count = f"{seconds / length:,.1f}".removesuffix(".0")
+            return f"{count} {unit}" + ("" if count == "1" else "s")
+    count = f"{seconds:,.1f}".removesuffix(".0")
+    return f"{count} second" + ("" if count == "1" else "s")
 
 
 def table(
@@ -105,7 +157,7 @@ def table(
         label: A line above it.
         options: Of :class:`marimo.ui.table`, by the frame's own column names.
     """
-    words = {name: (headings or {}).get(name) or name.replace("_", " ").capitalize() for name in frame.columns}
+    words = {name: (headings or {}).get(name) or _words(name) for name in frame.columns}
     formats = {words[name]: _format(name, kind) for name, kind in frame.schema.items()}
     given: dict[str, Any] = {"selection": None, "show_data_types": False, "page_size": 10, "show_download": False}
     given["show_search"] = frame.height > 10
@@ -126,7 +178,13 @@ def table(
     )
 
 
+def _words(name: str) -> str:
+    return _SECONDS.sub("_time", name).strip("_").replace("_", " ").capitalize()
+
+
 def _format(name: str, kind: pl.DataType) -> Callable[[Any], str] | None:
+    if kind.is_numeric() and _SECONDS.search(name):
+        return lasting
     if kind.is_temporal():
         return lambda value: "–" if value is None else f"{value:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
     if kind.is_float():
@@ -139,6 +197,6 @@ def _format(name: str, kind: pl.DataType) -> Callable[[Any], str] | None:
         return lambda value: "–" if value is None else f"{value:,.2f}"
     if kind.is_integer():
         return lambda value: "–" if value is None else f"{value:,}"
-    if kind == pl.String:
+    if kind in (pl.String, pl.Null):
         return lambda value: "–" if value is None else str(value)
     return None

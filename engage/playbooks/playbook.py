@@ -13,8 +13,9 @@ from typing import Any
 
 from engage.campaigns.labels import create_label, list_labels
 from engage.errors import PlanError
-from engage.journeys.definition import create_journey, journey_from
+from engage.journeys.definition import journey_from
 from engage.journeys.facts import reach_sql
+from engage.journeys.files import create_journey
 from engage.journeys.graph import Journey
 from engage.journeys.simulation import Simulation, simulate
 from engage.lake.storage import write_atomically

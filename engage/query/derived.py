@@ -7,7 +7,7 @@ is asked as of a time of receipt, and `as_of` is none, later than everything, or
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from engage.lake.derived.manifest import Part, Survey, folder, survey
 from engage.lake.derived.table import Table
 from engage.lake.derived.user_days import USER_DAYS
 from engage.lake.derived.user_labels import USER_LABELS
+from engage.query.derived_profiles import profiles_sql
 from engage.query.files import literal
 from engage.settings import Settings
 from engage.template import template_root
@@ -30,6 +31,11 @@ _FRESH = 16 * 2**20  # bytes of files beside the tables that cost little; else a
 _DATE = re.compile(r"date=(?!0001-01-01|9999-12-31)\d{4}-\d\d-\d\d")
 _PERSON = "coalesce(row.user_id, person.user_id, row.anonymous_id)"
 _MET = "left join identities as person on person.anonymous_id = row.anonymous_id"
+_VISITOR = "coalesce(person.user_id, row.user_id)"
+_SEEN = (
+    "left join (select anonymous_id, user_id from identities where anonymous_id like 'anon-%') as person "
+    "on person.anonymous_id = row.user_id"
+)
 
 
 def find_derived(settings: Settings, as_of: datetime | None, known_at: datetime | None) -> Derived | None:
@@ -64,12 +70,12 @@ def _is_midnight(as_of: datetime | None, timezone: str) -> bool:
     return before.date() < local.date()
 
 
-def _is_shipped(settings: Settings) -> bool:
+def _is_shipped(settings: Settings, names: Sequence[str] = _VIEWS) -> bool:
     shipped = template_root() / "sql" / "lake"
     try:
         return settings.sql / "lake" == shipped or all(
             (settings.sql / "lake" / f"{name}.sql").read_bytes() == (shipped / f"{name}.sql").read_bytes()
-            for name in _VIEWS
+            for name in names
         )
     except OSError:
         return False
@@ -119,19 +125,51 @@ class Derived:
             event: The message event's name.
             label: The label.
         """
-        root = folder(self.settings, USER_LABELS)
-        sources = [f"read_parquet({literal(str(root / part.name))})" for part in _parts(self.labels)]
-        if self.labels.fresh:
-            sources.append(f"({self._fresh(USER_LABELS, self.labels)})")
-        selects = [
-            f"select user_id, first_at from {source} where event_name = {literal(event)} and label = {literal(label)}"
-            for source in sources
-        ]
-        rows = (
-            " union all ".join(selects) or "select null::varchar as user_id, null::timestamptz as first_at where false"
-        )
+        wanted = f"event_name = {literal(event)} and label = {literal(label)}"
         hidden = "" if self.is_all_visible else f" having min(first_at) < {literal(self.as_of)}"
-        return f"select user_id, min(first_at) as begun_at from ({rows}) group by user_id{hidden}"
+        return f"select user_id, min(first_at) as begun_at from ({self._told(wanted)}) group by user_id{hidden}"
+
+    def first_sent(self, event: str, label: str) -> str:
+        """SQL of one row: when the first of the messages of :meth:`sent` was, null for none."""
+        wanted = f"event_name = {literal(event)} and label = {literal(label)}"
+        first = "min(first_at)"
+        if not self.is_all_visible:
+            first = f"case when {first} < {literal(self.as_of)} then {first} end"
+        return f"select {first} from ({self._told(wanted)})"
+
+    def told(self, event: str | None, labels: Sequence[str] = ()) -> str:
+        """SQL of `user_id`, `n`, `first_at`, `last_at` of messages, a person's in several rows.
+
+        Needs :attr:`is_all_visible`.
+
+        Args:
+            event: SQL of the message event's name; None for any.
+            labels: SQL of labels, one of which the message has; with several of them `n` is not right.
+        """
+        wanted = [] if event is None else [f"event_name = {event}"]
+        wanted.append(f"label in ({', '.join(labels)})" if labels else "label is null")
+        return self._told(" and ".join(wanted))
+
+    def did(self, event: str | None, *, extra: Sequence[str] = (), is_set: bool = False) -> str:
+        """SQL of `user_id`, `n`, `first_at`, `last_at`: one row a person who ever did an event.
+
+        Needs :attr:`is_all_visible`.
+
+        Args:
+            event: SQL of the event's name; None for any activity.
+            extra: Names of events that count besides.
+            is_set: A person may have several rows, of which only `user_id` is right.
+        """
+        wanted = "row.event_name is null" if event is None else f"row.event_name = {event}"
+        if extra:
+            wanted = f"({wanted} or row.event_name in ({', '.join(literal(name) for name in extra)}))"
+        years = {part.year for part in _parts(self.days)} | self._fresh_years()
+        columns = dict.fromkeys(sorted(years), ("row.n as n", "row.first_at as first_at", "row.last_at as last_at"))
+        added = {"n": "sum(n)::bigint", "first_at": "min(first_at)", "last_at": "max(last_at)"}
+        if is_set:
+            columns = dict.fromkeys(columns, ("null as n", "null as first_at", "null as last_at"))
+        ctes = self._people(wanted, columns, added, is_one_row=not extra, is_set=is_set)
+        return f"with {', '.join(ctes)} select user_id, n, first_at, last_at from people"
 
     def masks(self, event: str | None, words: Callable[[int], Sequence[str]], *, with_begun: bool) -> str:
         """SQL of `user_id`, `begun_at`, `m0`, `m1`, …: one row a person who ever did an event.
@@ -145,19 +183,57 @@ class Derived:
         wanted = "row.event_name is null" if event is None else f"row.event_name = {event}"
         years = {part.year for part in _parts(self.days)} | self._fresh_years()
         columns = {
-            year: ", ".join(["row.first_at", *(f"{sql} as m{k}" for k, sql in enumerate(words(year)))])
+            year: ["row.first_at", *(f"{sql} as m{k}" for k, sql in enumerate(words(year)))]
             for year in sorted(years)
             if with_begun or any(sql != NOTHING for sql in words(year))
         }
+        names = [f"m{k}" for k in range(len(words(1970)))]
+        added = {"first_at": "min(first_at)"} | {name: f"bit_or({name})" for name in names}
+        ctes = self._people(wanted, columns, added)
+        return f"with {', '.join(ctes)} select user_id, first_at as begun_at, {', '.join(names)} from people"
+
+    def profiles(self) -> str | None:
+        """SQL of the relation `profiles`, where it is the one shipped and the table of states can tell."""
+        return profiles_sql(self.settings, self.as_of) if _is_shipped(self.settings, ["profiles"]) else None
+
+    def _told(self, wanted: str) -> str:
+        root = folder(self.settings, USER_LABELS)
+        sources = [f"read_parquet({literal(str(root / part.name))})" for part in _parts(self.labels)]
+        if self.labels.fresh:
+            sources.append(f"({self._fresh(USER_LABELS, self.labels)})")
+        nobody = "select null::varchar as user_id, 0::bigint as n, null::timestamptz as first_at, first_at as last_at"
+        columns = f"{_VISITOR} as user_id, n, first_at, last_at"
+        selects = [
+            f"select {columns} from (select * from {source} where {wanted}) as row {_SEEN}" for source in sources
+        ]
+        return " union all ".join(selects) or f"{nobody} where false"
+
+    def _people(
+        self,
+        wanted: str,
+        columns: Mapping[int, Sequence[str]],
+        added: Mapping[str, str],
+        *,
+        is_one_row: bool = True,
+        is_set: bool = False,
+    ) -> list[str]:
+        """Common tables of the user days, under the one id each person is known by; the last of them is `people`.
+
+        Args:
+            wanted: Condition on rows, as `row`.
+            columns: SQL of the columns, by year; other years are not read.
+            added: How each column adds up.
+            is_one_row: Whether a person has one such row a year at most.
+            is_set: Whether rows are left as they are, and not added up.
+        """
         settled, moving = [], []
         for part in _parts(self.days):
             if part.year not in columns:
                 continue
+            chosen = ", ".join(columns[part.year])
             row = f"read_parquet({literal(str(folder(self.settings, USER_DAYS) / part.name))}) as row where {wanted}"
-            known = f"select row.user_id, {columns[part.year]} from {row}"
-            found = (
-                f"select {_PERSON} as user_id, {columns[part.year]} from {row.replace(' where', f' {_MET} where', 1)}"
-            )
+            known = f"select row.user_id, {chosen} from {row}"
+            found = f"select {_PERSON} as user_id, {chosen} from {row.replace(' where', f' {_MET} where', 1)}"
             if part.is_base:
                 settled.append(known + " and row.user_id is not null" * bool(part.anonymous))
                 moving += [f"{found} and row.user_id is null"] * bool(part.anonymous)
@@ -166,14 +242,15 @@ class Derived:
         ctes = []
         if self.days.fresh:
             ctes.append(f"fresh as materialized ({self._fresh(USER_DAYS, self.days)})")
-            for year, chosen in columns.items():
+            for year, columns_of_year in columns.items():
                 row = f"fresh as row {_MET} where row.year = {year} and {wanted}"
-                moving.append(f"select {_PERSON} as user_id, {chosen} from {row}")
-        names = [f"m{k}" for k in range(len(words(1970)))]
-        merged = ", ".join(["user_id", "min(first_at) as first_at", *(f"bit_or({name}) as {name}" for name in names)])
-        if len(settled) == 1 and not moving:
+                moving.append(f"select {_PERSON} as user_id, {', '.join(columns_of_year)} from {row}")
+        merged = ", ".join(["user_id", *(f"{sql} as {name}" for name, sql in added.items())])
+        if is_set and (settled or moving):
+            ctes.append(f"people as ({' union all '.join([*settled, *moving])})")
+        elif is_one_row and len(settled) == 1 and not moving:
             ctes.append(f"people as ({settled[0]})")
-        elif len(settled) == 1:
+        elif is_one_row and len(settled) == 1:
             # Everyone has one row in the base, so only those with rows elsewhere are added up.
             ctes += [
                 f"moving as materialized ({' union all '.join(moving)})",
@@ -183,11 +260,12 @@ class Derived:
                 f"union all select {merged} from met group by user_id)",
             ]
         else:
-            nobody = ", ".join(["null::varchar as user_id", "null::timestamptz as first_at"])
-            nobody = f"select {nobody}, {', '.join(f'{NOTHING} as {name}' for name in names)} where false"
+            kinds = {"n": "0::bigint", "first_at": "null::timestamptz", "last_at": "null::timestamptz"}
+            nothing = [f"{kinds.get(name, NOTHING)} as {name}" for name in added]
+            nobody = f"select {', '.join(['null::varchar as user_id', *nothing])} where false"
             rows = " union all ".join([*settled, *moving]) or nobody
             ctes.append(f"people as (select {merged} from ({rows}) group by user_id)")
-        return f"with {', '.join(ctes)} select user_id, first_at as begun_at, {', '.join(names)} from people"
+        return ctes
 
     def _fresh(self, table: Table, found: Survey) -> str:
         """SQL of a table's rows, with `year`, of the files that are not folded in."""

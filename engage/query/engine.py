@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
+import os
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
-from engage.errors import MissingParameterError, QueryError, ReadOnlyError, UnknownParameterError, UnknownSegmentError
+from engage.errors import MissingParameterError, QueryError, ReadOnlyError, UnknownParameterError
 from engage.lake.landing import Lake
+from engage.query.connection import connect
 from engage.query.derived import Derived, find_derived
-from engage.query.files import literal
+from engage.query.faults import explained, located
+from engage.query.files import literal, with_literals
+from engage.query.people_sql import over_derived
 from engage.query.views import ViewSet
 from engage.settings import Settings
 
 __all__ = ["Engine", "moment"]
 
+_Taken = TypeVar("_Taken")
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-_WHERE = re.compile(r"LINE (\d+):")
 
 
 def moment(value: str | date | datetime | None, timezone: str) -> datetime | None:
@@ -74,41 +81,14 @@ class Engine:
         self._storage = lake.storage
         self._lock = threading.Lock()
         self._views = ViewSet(settings.sql)
-        self._connection = duckdb.connect()
-        self._set_up(self._connection)
+        self._connection = connect(settings)
+        # With a function of ours in it, a connection that is left to the interpreter's end is told of as a leak.
+        weakref.finalize(self, self._connection.close)
 
-    def _set_up(self, connection: duckdb.DuckDBPyConnection) -> None:
-        settings = self.settings
-        zone = literal(settings.timezone)
-        spill = settings.lake / ".spill"
-        local = (
-            "make_timestamp(epoch_us(t))"  # the same as `at time zone 'UTC'`, ten times as fast
-            if settings.timezone == "UTC"
-            else f"(t at time zone {zone})"
-        )
-        for statement in (
-            f"set global TimeZone = {zone}",
-            f"set temp_directory = {literal(str(spill))}",
-            "set parquet_metadata_cache = true",
-            # A partition filter can make the planner pick a nested loop that never ends.
-            "set asof_loop_join_threshold = 0",
-            f"set threads = {int(settings.options['threads'])}" if "threads" in settings.options else "",
-            f"set memory_limit = {literal(str(settings.options['memory_limit']))}"
-            if "memory_limit" in settings.options
-            else "",
-            f"create macro lake(dataset) as {literal(str(settings.lake))} || '/' || dataset || '/*/*.parquet'",
-            f"create macro workspace_file(path) as {literal(str(settings.root))} || '/' || path",
-            "create macro as_of() as coalesce(getvariable('as_of'), current_timestamp)",
-            "create macro visible(t) as getvariable('as_of') is null or t < getvariable('as_of')",
-            "create macro known(t) as getvariable('known_at') is null or t <= getvariable('known_at')",
-            f"create macro local_time(t) as {local}",
-            f"create macro local_date(t) as {local}::date",
-            f"set allowed_directories = [{literal(str(settings.root))}]",
-            "set enable_external_access = false",
-            "set lock_configuration = true",
-        ):
-            if statement:
-                connection.execute(statement)
+    @property
+    def threads(self) -> int:
+        """How many threads a question may take."""
+        return int(self.settings.options.get("threads") or os.cpu_count() or 1)
 
     def frame(
         self,
@@ -135,12 +115,37 @@ class Engine:
             MissingParameterError: A parameter has no value.
             UnknownParameterError: A value has no parameter.
         """
+        return self._ask(query, params, lambda relation: relation.pl(), as_of, known_at)
+
+    def table(
+        self, query: str, params: Mapping[str, object] | None = None, *, as_of: datetime | None = None
+    ) -> pa.Table:
+        """Run one select as :meth:`frame` does, and leave the result as DuckDB gives it.
+
+        Args:
+            query: As for :meth:`frame`.
+            params: As for :meth:`frame`.
+            as_of: As for :meth:`frame`.
+
+        Raises:
+            QueryError: As for :meth:`frame`.
+        """
+        return self._ask(query, params, lambda relation: relation.to_arrow_table(), as_of, None)
+
+    def _ask(
+        self,
+        query: str,
+        params: Mapping[str, object] | None,
+        take: Callable[[duckdb.DuckDBPyRelation], _Taken],
+        as_of: datetime | None,
+        known_at: datetime | None,
+    ) -> _Taken:
         with self._storage.reading():
             cursor = self._cursor(query, params or {}, as_of, known_at)
             try:
-                return cursor.sql(query, params=dict(params) if params else None).pl()
+                return take(cursor.sql(query, params=dict(params) if params else None))
             except duckdb.Error as error:
-                raise self._explained(_located(cursor, query, params or {}, error)) from error
+                raise explained(located(cursor, query, params or {}, error), self._views) from error
             finally:
                 cursor.close()
 
@@ -170,9 +175,32 @@ class Engine:
             try:
                 return cursor.sql(query, params=dict(params) if params else None).pl()
             except duckdb.Error as error:
-                raise self._explained(error) from error
+                raise explained(error, self._views) from error
             finally:
                 cursor.close()
+
+    def people_frame(
+        self, query: str, params: Mapping[str, object] | None = None, *, as_of: datetime | None = None
+    ) -> pl.DataFrame:
+        """Run one select about people, over the derived tables as far as they give the same answer.
+
+        Args:
+            query: As for :meth:`frame`.
+            params: As for :meth:`frame`.
+            as_of: As for :meth:`frame`.
+
+        Raises:
+            QueryError: As for :meth:`frame`, of which all errors are.
+        """
+        with contextlib.suppress(QueryError):  # whatever is wrong with it is told of the query itself
+            text = with_literals(query, params or {})
+            is_asked = self.parameters(query) == set(params or {})
+            found = (
+                self.derived_frame(lambda derived: over_derived(text, derived), {}, as_of=as_of) if is_asked else None
+            )
+            if found is not None:
+                return found
+        return self.frame(query, params, as_of=as_of)
 
     def copy(
         self,
@@ -203,7 +231,7 @@ class Engine:
                 )
                 temporary.replace(path)
             except duckdb.Error as error:
-                raise self._explained(error) from error
+                raise explained(error, self._views) from error
             finally:
                 cursor.close()
                 temporary.unlink(missing_ok=True)
@@ -235,7 +263,7 @@ class Engine:
             with self._lock:
                 statements = self._connection.extract_statements(query)
         except duckdb.Error as error:
-            raise self._explained(error) from error
+            raise explained(error, self._views) from error
         if len(statements) != 1 or statements[0].type not in _READS:
             kinds = ", ".join(statement.type.name.lower() for statement in statements) or "nothing"
             raise ReadOnlyError(
@@ -261,34 +289,3 @@ class Engine:
             if value is not None:
                 cursor.execute(f"set variable {name} = {literal(value)}")
         return cursor
-
-    def _explained(self, error: duckdb.Error) -> QueryError:
-        text = str(error)
-        what = text.split("\n", 1)[0]
-        where = ""
-        if match := _WHERE.search(text):
-            lines = text[match.start() :].split("\n")
-            caret = lines[1].find("^") if len(lines) > 1 else -1
-            where = f"line {match[1]}" + (f", column {caret - len(match[0])}" if caret > len(match[0]) else "")
-        if isinstance(error, duckdb.PermissionException):
-            return ReadOnlyError(what, where=where, hint="a query reads the workspace's own files only")
-        if culprit := self._views.culprit(what):
-            file, fault = culprit
-            return QueryError(fault, where=file, hint="mend that file")
-        if isinstance(error, duckdb.CatalogException) and "segments." in what and "does not exist" in what:
-            return UnknownSegmentError(what, where=where)  # type: ignore[return-value]
-        hint = ""
-        if did := re.search(r"Did you mean \"?([^\"\n]+)\"?", text):
-            hint = f"did you mean {did[1].rstrip('?')}?"
-        return QueryError(what, where=where, hint=hint)
-
-
-def _located(
-    cursor: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, object], error: duckdb.Error
-) -> duckdb.Error:
-    """The same error with the line it concerns, which only a plain `execute` tells."""
-    try:
-        cursor.execute(query, dict(params))
-    except duckdb.Error as located:
-        return located
-    return error

@@ -18,6 +18,8 @@ VIEW_FOLDERS = {"lake": "main", "segments": "segments"}
 """Folders under ``sql/`` whose files are relations, and the schema they are in."""
 
 
+_COMMENT = re.compile(r"--.*")
+_NAMED = re.compile(r"(?:from|join)\s+(?:\w+\.)?\"?(\w+)", re.IGNORECASE)
 _MISSING = re.compile(r"Table with name ([\w.\"]+) does not exist")
 
 
@@ -87,7 +89,8 @@ class ViewSet:
             yield from sorted((self._sql / folder).glob("*.sql"))
 
     def _create(self, connection: duckdb.DuckDBPyConnection, waiting: list[tuple[str, SqlFile]]) -> None:
-        """Create views in rounds, since a file may name another that sorts after it."""
+        """Create views, those before that others name; in rounds, should a name have been missed."""
+        waiting = _in_order(waiting)
         while waiting:
             left: list[tuple[str, SqlFile]] = []
             for schema, file in waiting:
@@ -110,6 +113,25 @@ class ViewSet:
 
 def _qualified(schema: str, name: str) -> str:
     return name if schema == "main" else f"{schema}.{name}"
+
+
+def _in_order(files: list[tuple[str, SqlFile]]) -> list[tuple[str, SqlFile]]:
+    """Put files behind those whose names are in them: making a view in vain costs as much as making it."""
+    words = [set(_NAMED.findall(_COMMENT.sub("", file.text))) for _, file in files]
+    ordered: list[tuple[str, SqlFile]] = []
+    begun: set[int] = set()
+
+    def put(place: int) -> None:
+        if place not in begun:
+            begun.add(place)
+            for other, (_, file) in enumerate(files):
+                if file.name in words[place]:
+                    put(other)
+            ordered.append(files[place])
+
+    for place in range(len(files)):
+        put(place)
+    return ordered
 
 
 def _one_select(connection: duckdb.DuckDBPyConnection, file: SqlFile) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from engage.server.access import Access
 from engage.server.api_docs import docs_routes
 from engage.server.callbacks import Callbacks
 from engage.server.collector import Collector
@@ -27,12 +28,13 @@ from engage.workspace import Workspace
 __all__ = ["create_app"]
 
 
-def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
+def create_app(workspace: Workspace, *, fold_every: float = 1.0, notebooks: bool = False) -> Starlette:
     """Build the application.
 
     Args:
         workspace: Whose events it collects.
         fold_every: Seconds between two landings of what was collected.
+        notebooks: Serve them too, to people who sign in.
 
     Returns:
         An ASGI application. It takes the journal when it is made, lands what an earlier one left there, and lands the
@@ -48,9 +50,15 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with folding.running(), messages.running(), callbacks.running():
+        async with (
+            folding.running(),
+            messages.running(),
+            callbacks.running(),
+            access.running() if access else nullcontext(),
+        ):
             yield
 
+    access = Access(workspace) if notebooks else None
     callbacks = Callbacks(workspace, every=2 * fold_every)
     users, collector = Users(), Collector(journal, keys)
     messages = Messages(workspace, journal, collector, users)
@@ -64,5 +72,6 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0) -> Starlette:
         *sdk_routes(),
         *docs_routes(),
         *probe_routes(workspace, journal, folding),
+        *(access.routes() if access else ()),
     ]
     return Starlette(routes=routes, middleware=[Middleware(OpenToPages)], lifespan=lifespan)

@@ -36,10 +36,13 @@ class Callbacks:
     Args:
         workspace: Whose messages they are about.
         every: Seconds between two landings.
+        transport: The network that certificates are fetched over.
     """
 
-    def __init__(self, workspace: Workspace, *, every: float = 2.0) -> None:
-        self._workspace, self._every = workspace, every
+    def __init__(
+        self, workspace: Workspace, *, every: float = 2.0, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._workspace, self._every, self._transport = workspace, every, transport
         self._journal = Journal(workspace.settings.data / "callbacks")
         self._built: dict[str, tuple[str, HttpProvider]] = {}
 
@@ -98,7 +101,7 @@ class Callbacks:
     async def _receipts(self, provider: HttpProvider, callback: httpx.Request) -> list[Any]:
         if not isinstance(provider, Certified):
             return provider.receipts(callback)
-        async with httpx.AsyncClient(timeout=_FETCH, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=_FETCH, trust_env=False, transport=self._transport) as client:
             try:
                 if wanted := provider.certificate(callback):
                     provider.certified(wanted, await client.send(wanted))

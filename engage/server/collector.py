@@ -51,7 +51,7 @@ class Collector:
         return await self._take(request, None)
 
     async def _single(self, request: Request) -> Response:
-        return await self._take(request, request.url.path.rpartition("/")[2])
+        return await self._take(request, request.scope["path"].rpartition("/")[2])
 
     async def _take(self, request: Request, path: str | None) -> Response:
         try:

@@ -26,5 +26,10 @@ class OpenToPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        app = self._open if scope["type"] == "http" and scope["path"].startswith("/v1/") else self._app
+        asks = scope["type"] == "http" and scope["path"].startswith("/v1/") and _is_from_a_page(scope)
+        app = self._open if asks else self._app
         await app(scope, receive, send)
+
+
+def _is_from_a_page(scope: Scope) -> bool:
+    return any(name == b"origin" for name, _ in scope["headers"])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engage.errors import EngageError
+from engage.server.json_text import encode
 
 __all__ = [
     "ANONYMOUS",
@@ -113,8 +114,8 @@ def journal_line(rows: Mapping[str, Any]) -> bytes:
         Rejected: They hold what JSON cannot, or are larger than 32 KiB.
     """
     try:
-        line = json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
+        line = encode(rows)
+    except (ValueError, RecursionError):
         raise Rejected("not JSON: an infinite number or broken Unicode") from None
     if len(line) > _MESSAGE:
         raise Rejected(f"larger than {_MESSAGE} bytes")
@@ -124,7 +125,7 @@ def journal_line(rows: Mapping[str, Any]) -> bytes:
 def dead_letter(message: Any, reason: str, received_at: datetime) -> bytes:
     """A line of the journal that keeps a message that was not taken, and why."""
     try:
-        kept = json.dumps(message)[:_MESSAGE]
+        kept = json.dumps(message, default=repr)[:_MESSAGE]
     except RecursionError:
         kept = "…"
     return json.dumps({"rejected": reason, "received_at": received_at.isoformat(), "message": kept}).encode() + b"\n"

@@ -19,6 +19,7 @@ from engage.lake.records import event_rows
 from engage.lake.schema import DATASETS
 from engage.lake.storage import write_atomically
 from engage.server.journal import Journal
+from engage.server.json_text import decode
 
 __all__ = ["Folding", "fold"]
 
@@ -108,7 +109,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rejected: list[dict[str, Any]] = []
     for line in path.read_bytes().split(b"\n"):
         try:
-            record = json.loads(line)
+            record = decode(line)
         except ValueError:  # empty, or torn by a kill and so never acknowledged
             continue
         (rejected if "rejected" in record else rows).append(record)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from typing import Any
 
@@ -11,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from engage.server.journal import Backlogged, Journal
+from engage.server.json_text import decode
 
 __all__ = ["Answer", "append", "read_body", "read_json"]
 
@@ -76,7 +76,7 @@ async def read_json(request: Request) -> dict[str, Any]:
         if not unpacker.eof:
             raise Answer(400, "the body is not whole")
     try:
-        body = json.loads(data)
+        body = decode(data)
     except (ValueError, RecursionError):
         raise Answer(400, "the body is not JSON") from None
     if not isinstance(body, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -17,6 +16,8 @@ from starlette.types import ASGIApp
 
 from engage.errors import ConfigurationError
 from engage.logs import log
+from engage.server.http import LISTENING
+from engage.server.notebooks import open_to_people
 from engage.workspace import Workspace
 from engage.workspace.leading import Leadership
 
@@ -70,10 +71,10 @@ def up(workspace: Workspace, app: Callable[[], ASGIApp], taken: socket.socket, *
     """
     with Leadership(workspace):
         pass  # refuses, with the other's process, before anything of ours runs
-    config = uvicorn.Config(
-        app(), access_log=False, server_header=False, log_level="warning", timeout_graceful_shutdown=5
-    )
-    asyncio.run(_run(_Server(config), _Worker(workspace), taken, ready))
+    config = uvicorn.Config(app(), log_level="warning", timeout_graceful_shutdown=5, **LISTENING)
+    open_to_people(workspace)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_run(_Server(config), _Worker(workspace), taken, ready))
 
 
 class _Server(uvicorn.Server):
@@ -132,7 +133,7 @@ class _Worker:
             began = time.monotonic()
             # A session of its own: a terminal's Ctrl-C reaches us alone, and we tell it in our order.
             self.process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True, env=os.environ
+                *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
             )
             ended = asyncio.create_task(self.process.wait())
             stopping = asyncio.create_task(stop.wait())

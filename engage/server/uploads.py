@@ -20,6 +20,7 @@ from engage.errors import ConfigurationError
 from engage.server.clevertap_api import Unprocessed, translate
 from engage.server.fields import Rejected, check_depth, dead_letter, journal_line
 from engage.server.journal import Journal
+from engage.server.json_text import encode
 from engage.server.rate import Rate
 from engage.server.requests import Answer, append, read_json
 
@@ -94,7 +95,7 @@ def _lines(records: list[Any], received_at: datetime) -> tuple[list[bytes], list
     seen: Counter[str] = Counter()
     for record in records:
         try:
-            key = json.dumps(record, sort_keys=True)
+            key = json.dumps(record, sort_keys=True, default=repr)
             rows = translate(record, nth=seen[key], received_at=received_at)
             lines += [journal_line(row) for row in rows]
             seen[key] += 1
@@ -110,7 +111,7 @@ def _shown(record: Any) -> Any:
     """A record as it can be put into an answer; None where JSON cannot hold it."""
     try:
         check_depth({"record": record})
-        json.dumps(record, allow_nan=False, ensure_ascii=False).encode()
+        encode(record)
     except (Rejected, ValueError):
         return None
     return record

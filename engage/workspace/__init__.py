@@ -7,6 +7,7 @@ from pathlib import Path
 from engage.lake.layout import record_layout, require_layout
 from engage.settings import Settings, find_root
 from engage.template import copy_template
+from engage.workspace.access import AccessFace
 from engage.workspace.base import Time
 from engage.workspace.behaviour import BehaviourFace
 from engage.workspace.callbacks import CallbackFace
@@ -31,6 +32,7 @@ class Workspace(
     CallbackFace,
     LandingFace,
     QueryFace,
+    FacebookFace,
     SegmentFace,
     PeopleFace,
     CohortFace,
@@ -39,8 +41,8 @@ class Workspace(
     ConsentFace,
     TickingFace,
     PlaybookFace,
-    FacebookFace,
     OnSiteFace,
+    AccessFace,
 ):
     """A lake of Parquet, a folder of SQL, a folder of notebooks and a folder of campaigns.
 
@@ -74,3 +76,13 @@ class Workspace(
         settings = Settings.load(find_root(path))
         require_layout(settings)
         return cls(settings)
+
+    def reopened(self) -> Workspace:
+        """The same workspace, its settings read anew, for use in another thread; what rests here rests there too.
+
+        Raises:
+            ConfigurationError: The settings are wrong by now.
+        """
+        other = type(self).open(self.root)
+        other.stop, other._resting, other._actor = self.stop, self._resting, self._actor
+        return other

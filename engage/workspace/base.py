@@ -8,6 +8,7 @@ from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 
+from engage.access.actor import Actor, acting
 from engage.delivery.pacing import Gate
 from engage.lake.landing import Lake
 from engage.query.engine import Engine, moment
@@ -32,10 +33,20 @@ class Base:
         """Set by a worker, so that what is being sent stops when it is told to stop."""
         self.gates: dict[str, Gate] = {}
         """How each provider last wanted to be asked."""
+        self._actor: Actor | None = None
         self._resting: dict[str, tuple[int, float]] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r})"
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts: in a notebook the server serves, whoever clicked; otherwise whose shell it is."""
+        return self._actor or acting()
+
+    def acts_as(self, actor: Actor | None) -> None:
+        """Let all that is done with this object be done by somebody; None for whoever it is each time."""
+        self._actor = actor
 
     @property
     def root(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from engage.access.roles import Right
 from engage.channels import registry
 from engage.channels.provider import HttpProvider
 from engage.delivery.callbacks import Told, callback_events
@@ -12,7 +13,8 @@ from engage.errors import ChannelError
 from engage.lake.records import event_rows
 from engage.vocabulary import Channel
 from engage.workspace.base import Base
-from engage.workspace.deliveries import run_provider
+from engage.workspace.guarding import guarded
+from engage.workspace.sending import run_provider
 
 __all__ = ["CallbackFace"]
 
@@ -41,6 +43,7 @@ class CallbackFace(Base):
                     return channel.value, built
         raise ChannelError(f"no provider {name[:40]!r} is configured", hint="see `engage channel list`")
 
+    @guarded(Right.ADMINISTER)
     def land_callbacks(self, told: Sequence[Told], *, now: datetime | None = None) -> list[Told]:
         """Land receipts whose callbacks were verified; one that comes again adds nothing.
 

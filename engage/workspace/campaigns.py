@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from engage.access.roles import Right
 from engage.analysis.campaign_detail import CampaignDetail, campaign_detail
 from engage.analysis.campaign_report import CampaignFacts, campaign_report
 from engage.campaigns.campaign import Campaign
@@ -17,13 +18,14 @@ from engage.campaigns.editing import copy_campaign, create_campaign, edit_campai
 from engage.campaigns.estimate import read_prices
 from engage.campaigns.labels import Label, create_label, list_labels
 from engage.delivery.summary import Summary
-from engage.journeys.definition import list_journeys, read_journey
+from engage.journeys.files import list_journeys, read_journey
 from engage.journeys.graph import Message
 from engage.query.files import read_sql
 from engage.settings import Settings
 from engage.vocabulary import CampaignStatus, DeliveryType
 from engage.workspace.base import Time
 from engage.workspace.deliveries import DeliveryFace
+from engage.workspace.guarding import guarded
 from engage.workspace.open_campaign import OpenCampaign
 
 __all__ = ["CampaignFace", "OpenCampaign"]
@@ -36,6 +38,7 @@ class CampaignFace(DeliveryFace):
         """Every message label."""
         return list_labels(self.settings)
 
+    @guarded(Right.COMPOSE, "label.create")
     def create_label(self, name: str, description: str = "", *, now: datetime | None = None) -> Label:
         """Make a message label.
 
@@ -56,18 +59,21 @@ class CampaignFace(DeliveryFace):
         """
         return OpenCampaign(self, read_campaign(self.settings, name))
 
+    @guarded(Right.COMPOSE, "campaign.create")
     def create_campaign(
-        self, name: str, values: Mapping[str, Any], files: Mapping[str, str] | None = None
+        self, name: str, values: Mapping[str, Any], files: Mapping[str, str | bytes] | None = None
     ) -> OpenCampaign:
         """Make a campaign's folder; see :func:`engage.campaigns.editing.create_campaign`."""
         return OpenCampaign(self, create_campaign(self.settings, name, values, files or {}))
 
+    @guarded(Right.COMPOSE, "campaign.edit")
     def edit_campaign(
         self, name: str, values: Mapping[str, Any], files: Mapping[str, str | None] | None = None
     ) -> OpenCampaign:
         """Change a campaign from the next run on; see :func:`engage.campaigns.editing.edit_campaign`."""
         return OpenCampaign(self, edit_campaign(self.settings, name, values, files))
 
+    @guarded(Right.COMPOSE, "campaign.copy")
     def copy_campaign(self, name: str, new: str) -> OpenCampaign:
         """Make a draft like a campaign; see :func:`engage.campaigns.editing.copy_campaign`."""
         return OpenCampaign(self, copy_campaign(self.settings, name, new))
@@ -86,6 +92,7 @@ class CampaignFace(DeliveryFace):
         folder = self.settings.campaigns / (name or "draft")
         return OpenCampaign(self, campaign_from(self.settings, name or "draft", values, folder, "the draft"))
 
+    @guarded(Right.COMPOSE, "campaign.labels")
     def set_labels(self, campaign: str, *labels: str) -> OpenCampaign:
         """Put labels on a campaign; they go with messages planned from then on."""
         return OpenCampaign(self, set_labels(self.settings, campaign, labels))
@@ -136,11 +143,12 @@ class CampaignFace(DeliveryFace):
 def _facts(campaign: Campaign, runs: Sequence[Summary]) -> CampaignFacts:
     own = [run for run in runs if run.campaign_id == campaign.campaign_id and not run.retry_of]
     known: Callable[[str], bool] = {status.value for status in CampaignStatus}.__contains__
+    last = next((run for run in reversed(own) if not run.fallback_of), None)
     return CampaignFacts(
         campaign_id=campaign.campaign_id,
         name=campaign.title,
         channel=campaign.channel,
-        status=own[-1].state if own and known(own[-1].state) else campaign.status,
+        status=last.state if last and known(last.state) else campaign.status,
         delivery_type=campaign.delivery_type,
         labels=campaign.labels,
         segment=campaign.segment or ("a select" if campaign.sql else "everyone"),

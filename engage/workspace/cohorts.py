@@ -8,6 +8,7 @@ import polars as pl
 
 from engage.analysis.label_retention import label_retention
 from engage.analysis.retention import retention
+from engage.workspace.asking import asks
 from engage.workspace.base import Base, Time
 
 __all__ = ["CohortFace"]
@@ -16,6 +17,7 @@ __all__ = ["CohortFace"]
 class CohortFace(Base):
     """What answers questions about cohorts."""
 
+    @asks(retention)
     def retention(self, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
         """Count, for each cohort, the users who came back; see :func:`engage.analysis.retention.retention`.
 

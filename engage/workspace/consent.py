@@ -9,11 +9,13 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
+from engage.access.roles import Right
 from engage.campaigns.preferences import Preferences, read_preferences
 from engage.campaigns.suppression import read_addresses, suppression_events
 from engage.lake.records import event_rows
 from engage.lake.runs import recipients_path
 from engage.workspace.base import Base, Time
+from engage.workspace.guarding import guarded
 
 __all__ = ["ConsentFace"]
 
@@ -21,6 +23,7 @@ __all__ = ["ConsentFace"]
 class ConsentFace(Base):
     """What keeps the suppression list."""
 
+    @guarded(Right.ANALYSE)
     def suppressions(self, channel: str | None = None, *, as_of: Time = None) -> pl.DataFrame:
         """The suppression list.
 
@@ -38,6 +41,7 @@ class ConsentFace(Base):
             as_of=self.moment(as_of),
         )
 
+    @guarded(Right.ANALYSE)
     def preferences(self, user_id: str, *, channel: str = "") -> Preferences:
         """What a person wants to get, by channel and topic.
 
@@ -47,6 +51,7 @@ class ConsentFace(Base):
         """
         return read_preferences(self.engine, user_id, channel=channel)
 
+    @guarded(Right.ANALYSE)
     def sent_to(self, run_id: str, message_id: str) -> str:
         """The address a message went to; empty where the run or the message is not there."""
         path = recipients_path(self.settings, run_id)
@@ -56,6 +61,7 @@ class ConsentFace(Base):
         found = pq.read_table(path, columns=["address"], filters=wanted, partitioning=None)["address"].to_pylist()
         return str(found[0] or "") if found else ""
 
+    @guarded(Right.COMPOSE, "address.suppress", keep=("reason",))
     def suppress(
         self,
         channel: str,
@@ -82,6 +88,7 @@ class ConsentFace(Base):
         """
         return self._tell(channel, addresses, reason, source, suppress=True, now=now)
 
+    @guarded(Right.SEND, "address.unsuppress", keep=("reason",))
     def unsuppress(
         self,
         channel: str,
@@ -94,6 +101,7 @@ class ConsentFace(Base):
         """Take addresses off the suppression list; see :meth:`suppress`."""
         return self._tell(channel, addresses, reason, source, suppress=False, now=now)
 
+    @guarded(Right.COMPOSE, "address.import", keep=("reason",))
     def import_suppressions(
         self, channel: str, path: str | Path, *, reason: str = "imported", now: datetime | None = None
     ) -> int:

@@ -1,294 +1,20 @@
-"""Journeys: check, simulate, launch, tick, see."""
+"""What keeps journeys and runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import polars as pl
-
-from engage.analysis.lift import Lift, lift
-from engage.campaigns.estimate import read_prices
-from engage.campaigns.schedule import Occurrence
-from engage.delivery.summary import Summary
-from engage.errors import ConfigurationError, EngageError, PlanError
-from engage.journeys.advance import advance
-from engage.journeys.definition import (
-    create_journey,
-    journey_file,
-    journey_from,
-    list_journeys,
-    read_journey,
-    read_values,
-    save_journey,
-    set_values,
-)
+from engage.access.roles import Right
+from engage.errors import ConfigurationError, EngageError
+from engage.journeys.files import create_journey, list_journeys, read_journey, save_journey
 from engage.journeys.graph import Journey
-from engage.journeys.messages import LATE, land_updates, message_campaign, reached
-from engage.journeys.migration import migrate
-from engage.journeys.picture import mermaid
-from engage.journeys.record import Record, State, Version, fingerprint, stamp
-from engage.journeys.report import edge_counts, node_counts, path
-from engage.journeys.simulation import Simulation, simulate
-from engage.journeys.validation import Fault, check_journey
-from engage.windows import parse_window
 from engage.workspace.base import Base, Time
-from engage.workspace.open_campaign import OpenCampaign
+from engage.workspace.guarding import guarded
+from engage.workspace.journey_tick import JourneyTicked
+from engage.workspace.open_journey import OpenJourney
 
-__all__ = ["JourneyFace", "JourneyTicked", "OpenJourney"]
-
-_SETTLE = timedelta(seconds=15)  # what happened this recently may not have landed yet
-_OVER = ("completed", "stopped")
-
-
-@dataclass(frozen=True, slots=True)
-class JourneyTicked:
-    """What a tick did for one journey.
-
-    Args:
-        journey_id: The journey.
-        until: How far it has come.
-        moves: Moves that fell due.
-        sent: Messages sent, by run.
-        error: What could not be done, in one line; it is tried again next time.
-    """
-
-    journey_id: str
-    until: datetime | None
-    moves: int = 0
-    sent: Mapping[str, int] | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenJourney:
-    """A journey that can be checked, simulated, launched and watched.
-
-    Args:
-        workspace: Where it lies.
-        definition: What its file says.
-    """
-
-    workspace: Base
-    definition: Journey
-
-    @property
-    def record(self) -> Record:
-        """Its moves, and what was decided about it."""
-        return Record(self.workspace.settings, self.definition.journey_id)
-
-    def values(self) -> dict[str, Any]:
-        """What its file says, as TOML values."""
-        return read_values(journey_file(self.workspace.settings, self.definition.journey_id))
-
-    def as_drawn(self, values: Mapping[str, Any]) -> Journey:
-        """It as other values than its file's would have it, not saved.
-
-        Raises:
-            ConfigurationError: They are not a journey's; it names the node and the key.
-        """
-        return journey_from(self.workspace.settings, self.definition.journey_id, values, self.definition.journey_id)
-
-    def check(self, values: Mapping[str, Any] | None = None) -> list[Fault]:
-        """Every fault; none when it may be launched.
-
-        Args:
-            values: What is drawn and not saved; its file by default.
-        """
-        return check_journey(self.workspace.engine, self.as_drawn(values) if values is not None else self.definition)
-
-    def simulate(
-        self, since: Time, until: Time, *, step: str | None = None, values: Mapping[str, Any] | None = None
-    ) -> Simulation:
-        """Run it over history; nothing is sent; see :func:`engage.journeys.simulation.simulate`.
-
-        Args:
-            since: From when.
-            until: Until before when.
-            step: How far each tick goes, such as "1 day"; matters for conditions on segments only.
-            values: Another version of it, as TOML values: one that is drawn and not saved, or was published before.
-        """
-        begin, end = self.workspace.moment(since), self.workspace.moment(until)
-        if begin is None or end is None or end <= begin:
-            raise PlanError("the span has no length", where=self.definition.journey_id, hint="give from and to")
-        length = parse_window(step) if step else None
-        given = self.values() if values is None else values
-        prices, _ = read_prices(self.workspace.settings)
-        drawn = self.definition if values is None else self.as_drawn(values)
-        return simulate(self.workspace.engine, drawn, given, begin, end, step=length, prices=prices)
-
-    def version(self, number: int) -> dict[str, Any]:
-        """A published version's file, as TOML values.
-
-        Raises:
-            PlanError: There is none of that number.
-        """
-        versions = {one.number: one.values for one in self.record.state().versions}
-        if number not in versions:
-            hint = f"there are {', '.join(map(str, versions))}" if versions else "it was never launched"
-            raise PlanError(f"there is no version {number}", where=self.definition.journey_id, hint=hint)
-        return versions[number]
-
-    def launch(self, now: Time = None, *, inside: str = "finish", to: str | None = None) -> OpenJourney:
-        """Let people in, go on after a pause, or publish what was changed as a new version.
-
-        Args:
-            now: The clock.
-            inside: What those inside an older version do: ``finish`` it, ``move`` to the same node of the new version
-                (or to the node `to`), or ``leave``.
-            to: The node they move to.
-
-        Raises:
-            PlanError: It has faults, was stopped, or people cannot move so.
-        """
-        name = self.definition.journey_id
-        if faults := self.check():
-            more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-            raise PlanError(
-                f"{faults[0].node}: {faults[0].what}{more}", where=name, hint=f"engage journey check {name}"
-            )
-        if self.definition.status == "stopped":
-            raise PlanError("was stopped", where=name, hint="make a copy under another name")
-        if inside not in ("finish", "move", "leave"):
-            raise PlanError(f"inside = {inside!r} is not known", where=name, hint="use finish, move or leave")
-        clock = self.workspace.moment(now) or datetime.now(UTC)
-        record = self.record
-        with record.alone() as free:
-            if not free:
-                raise PlanError("is being ticked", where=name, hint="try again in a moment")
-            state = record.state()
-            if state.closed and state.closed[-1][1] is None:
-                state.closed[-1] = (state.closed[-1][0], clock)
-            values = self.values()
-            if not state.versions or fingerprint(state.versions[-1].values) != fingerprint(values):
-                advance(self.workspace.engine, record, state, clock)
-                state.versions.append(Version(len(state.versions) + 1, clock, values))
-                state.launched_at = state.launched_at or clock
-                record.save(state)
-                if inside != "finish" and len(state.versions) > 1:
-                    migrate(self.workspace.engine, record, self.definition, state, clock, inside=inside, to=to)
-            record.save(state)
-        return OpenJourney(self.workspace, set_values(self.workspace.settings, name, status="running"))
-
-    def pause(self, now: Time = None) -> OpenJourney:
-        """Let nobody in and nothing happen until it is launched again; waits go on meanwhile."""
-        clock = self.workspace.moment(now) or datetime.now(UTC)
-        state = self.record.state()
-        if state.launched_at is None:
-            raise PlanError("was never launched", where=self.definition.journey_id)
-        if not state.closed or state.closed[-1][1] is not None:
-            state.closed.append((clock, None))
-            self.record.save(state)
-        return OpenJourney(
-            self.workspace, set_values(self.workspace.settings, self.definition.journey_id, status="paused")
-        )
-
-    def stop(self) -> OpenJourney:
-        """End it for good: nobody moves any more, nothing more leaves."""
-        return OpenJourney(
-            self.workspace, set_values(self.workspace.settings, self.definition.journey_id, status="stopped")
-        )
-
-    def status(self, as_of: Time = None) -> pl.DataFrame:
-        """People at each node; see :func:`engage.journeys.report.node_counts`."""
-        return node_counts(self.workspace.engine, self.record.moves(), as_of=self.workspace.moment(as_of))
-
-    def edges(self, as_of: Time = None) -> pl.DataFrame:
-        """Walks along each way; see :func:`engage.journeys.report.edge_counts`."""
-        return edge_counts(self.workspace.engine, self.record.moves(), as_of=self.workspace.moment(as_of))
-
-    def path(self, user_id: str) -> pl.DataFrame:
-        """One person's walks; see :func:`engage.journeys.report.path`."""
-        return path(self.workspace.engine, self.record.moves(), user_id)
-
-    def lift(self, as_of: Time = None) -> Lift:
-        """What it caused, its people against its control group, by its goal."""
-        days = max(1, round(self.definition.goal.within.total_seconds() / 86_400))
-        return lift(
-            self.workspace.engine,
-            self.definition.journey_id,
-            "conversion",
-            f"{days} days",
-            self.workspace.moment(as_of),
-            goal=self.definition.goal.event,
-            control_share=self.definition.control_percent / 100 or None,
-        )
-
-    def picture(self, as_of: Time = None) -> str:
-        """It as a Mermaid flowchart, with counts once it was launched."""
-        counts = self.status(as_of).group_by("node").agg(pl.col("entered").sum())
-        return mermaid(self.definition, dict(counts.rows()) if counts.height else None)
-
-    def tick(self, now: Time = None) -> JourneyTicked:
-        """Bring it up to now: record what falls due, then write profiles and send messages.
-
-        Killed at any time, it goes on where it was: what is recorded stays, and no message is sent twice.
-
-        Args:
-            now: The clock; the present, less some seconds for what has not landed yet.
-        """
-        name, space = self.definition.journey_id, self.workspace
-        played = space.moment(now)
-        until = played or datetime.now(UTC) - _SETTLE
-        record = self.record
-        with record.alone() as free:
-            state = record.state()
-            if not free or state.launched_at is None or self.definition.status != "running":
-                return JourneyTicked(name, state.until)
-            # What a kill left to do comes first, under the names it had; then the new moves.
-            sent, error = self._hand_over(record, state, played)
-            moves = advance(space.engine, record, state, until)
-            more, fault = self._hand_over(record, state, played)
-            record.save(state)
-            record.tidy(space.engine)
-        return JourneyTicked(name, state.until, moves, sent | more, fault or error)
-
-    def _hand_over(self, record: Record, state: State, played: datetime | None) -> tuple[dict[str, int], str]:
-        """Write into profiles and send what the ticks not handed over yet bring about, one tick after another.
-
-        A run is named after its node and its tick, so after a kill the same messages have the same ids.
-        """
-        space, name = self.workspace, self.definition.journey_id
-        journeys, sent, error = record.journeys(state), {}, ""
-        handed = state.handed or state.launched_at
-        assert handed is not None
-        land_updates(space.engine, space.lake, record, state, handed)
-        for file in record.ticks():
-            if (end := record.ended(file)) > handed:
-                nodes = [(v, node) for v, node in reached(space.engine, file) if node in journeys[v].messages]
-                fresh = [f"{name}-{node}-{version}x{stamp(handed)}x{stamp(end)}" for version, node in nodes]
-                state.runs = list(dict.fromkeys([*state.runs, *fresh]))
-                state.handed = handed = end
-                record.save(state)
-        over = []
-        for run in state.runs:
-            try:
-                summary = self._send(run, journeys, played)
-                sent[run] = summary.sent
-                if summary.state in _OVER or not summary.pending:
-                    over.append(run)
-            except (EngageError, ConfigurationError) as fault:
-                error = f"{run}: {fault}"
-        state.runs = [run for run in state.runs if run not in over]
-        record.save(state)
-        return sent, error
-
-    def _send(self, run: str, journeys: Mapping[int, Journey], played: datetime | None) -> Summary:
-        """Plan a run, if that is not done, and send what is still to be sent of it."""
-        space, name = self.workspace, self.definition.journey_id
-        due = run.removeprefix(f"{name}-")
-        node, _, span = due.partition("-")
-        number, begin, end = span.split("x")
-        first, last = (datetime.strptime(t, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC) for t in (begin, end))
-        clock = played or datetime.now(UTC)
-        journey = journeys[int(number)]
-        reached_in = (max(first, clock - LATE), last)
-        campaign = message_campaign(space.settings, journey, journey.nodes[node], reached_in, int(number))
-        occurrence = Occurrence(due, clock)
-        # What was sent at this very instant, by a run before this one, counts.
-        return OpenCampaign(space, campaign).send(clock + timedelta(microseconds=1), played, occurrence=occurrence)
+__all__ = ["JourneyFace"]
 
 
 class JourneyFace(Base):
@@ -306,14 +32,17 @@ class JourneyFace(Base):
         """
         return OpenJourney(self, read_journey(self.settings, name))
 
+    @guarded(Right.COMPOSE, "journey.create")
     def create_journey(self, name: str, values: Mapping[str, Any]) -> OpenJourney:
-        """Make a journey's file; see :func:`engage.journeys.definition.create_journey`."""
+        """Make a journey's file; see :func:`engage.journeys.files.create_journey`."""
         return OpenJourney(self, create_journey(self.settings, name, values))
 
+    @guarded(Right.COMPOSE, "journey.edit")
     def save_journey(self, name: str, values: Mapping[str, Any]) -> OpenJourney:
-        """Write a journey's file; see :func:`engage.journeys.definition.save_journey`."""
+        """Write a journey's file; see :func:`engage.journeys.files.save_journey`."""
         return OpenJourney(self, save_journey(self.settings, name, values))
 
+    @guarded(Right.SEND)
     def tick_journeys(self, now: Time = None) -> list[JourneyTicked]:
         """Bring every running journey up to now; a fault of one does not stop the others.
 

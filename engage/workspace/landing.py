@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engage.access.roles import Right
 from engage.errors import ImportFileError
 from engage.lake.compaction import Compacted, compact
 from engage.lake.importing import ImportSummary, import_file
@@ -17,6 +18,7 @@ from engage.lake.layout import Upgraded, upgrade
 from engage.lake.records import event_rows, profile_rows
 from engage.sample.simulator import Simulation, simulate
 from engage.workspace.base import Base
+from engage.workspace.guarding import guarded
 
 __all__ = ["LandingFace"]
 
@@ -26,6 +28,7 @@ _LANDED_AT_ONCE = 2_000_000  # events; a landing holds them in memory
 class LandingFace(Base):
     """What puts events and profiles into the lake."""
 
+    @guarded(Right.ADMINISTER, "workspace.upgrade")
     def upgrade(self) -> Upgraded:
         """Bring the workspace to this version's layout; see :func:`engage.lake.layout.upgrade`.
 
@@ -37,6 +40,7 @@ class LandingFace(Base):
         """
         return upgrade(self.settings)
 
+    @guarded(Right.ADMINISTER)
     def land_events(self, rows: Any, *, now: datetime | None = None, source: str = "api") -> Landed:
         """Land events.
 
@@ -55,6 +59,7 @@ class LandingFace(Base):
         tables = event_rows(rows, received_at=now or datetime.now(UTC), source=source)
         return sum(self.lake.land_all(tables).values(), Landed()) if tables else Landed()
 
+    @guarded(Right.ADMINISTER)
     def land_profiles(self, rows: Any, *, now: datetime | None = None, source: str = "api") -> Landed:
         """Land what is known of users.
 
@@ -68,6 +73,7 @@ class LandingFace(Base):
         """
         return self.lake.land("profiles", profile_rows(rows, received_at=now or datetime.now(UTC), source=source))
 
+    @guarded(Right.ADMINISTER, "file.import")
     def import_file(
         self,
         path: str | Path,
@@ -93,10 +99,12 @@ class LandingFace(Base):
         found = self._mapping(mapping) if mapping else None
         return import_file(self.lake, Path(path), found, now=now or datetime.now(UTC), progress=progress)
 
+    @guarded(Right.ADMINISTER)
     def compact(self, *, progress: Callable[[str, int, int | None], None] | None = None) -> Compacted:
         """Merge the lake's small files; see :func:`engage.lake.compaction.compact`."""
         return compact(self.lake, progress=progress)
 
+    @guarded(Right.ADMINISTER, "sample.land")
     def sample(
         self,
         users: int = 50_000,

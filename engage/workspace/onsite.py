@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from engage.access.roles import Right
 from engage.channels.in_app.mailbox import Mailbox
 from engage.channels.in_app.preview import preview_document, templates
 from engage.errors import ConfigurationError
@@ -14,7 +15,8 @@ from engage.signing import UserTokens
 from engage.vocabulary import Channel
 from engage.windows import parse_window
 from engage.workspace.base import Base, Time
-from engage.workspace.deliveries import run_provider
+from engage.workspace.guarding import guarded
+from engage.workspace.sending import run_provider
 
 __all__ = ["OnSiteFace"]
 
@@ -29,6 +31,7 @@ class OnSiteFace(Base):
         """Messages that wait for apps and pages to fetch them."""
         return Mailbox(self.settings.mailbox)
 
+    @guarded(Right.ADMINISTER)
     def user_token(self, user_id: str, lasts: str = "30 days", *, now: Time = None) -> str:
         """A signed token by which an app or page proves for whom it speaks; give it to nobody else.
 
@@ -78,6 +81,7 @@ class OnSiteFace(Base):
         """
         return preview_document(channel, content, device=device, now=self.moment(now) or datetime.now(UTC))
 
+    @guarded(Right.ADMINISTER)
     def sweep_mailbox(self, now: Time = None) -> int:
         """Forget messages that expired or were closed 30 days ago.
 

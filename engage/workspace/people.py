@@ -7,10 +7,13 @@ from typing import Any
 
 import polars as pl
 
+from engage.access.roles import Right
 from engage.analysis.people import Person, find_people, person, timeline
 from engage.lake.erasure import Erased, erase_user
+from engage.workspace.asking import asks
 from engage.workspace.base import Time
 from engage.workspace.deliveries import DeliveryFace
+from engage.workspace.guarding import guarded
 from engage.workspace.onsite import OnSiteFace
 
 __all__ = ["PeopleFace"]
@@ -19,6 +22,8 @@ __all__ = ["PeopleFace"]
 class PeopleFace(DeliveryFace, OnSiteFace):
     """What finds people and tells of one of them."""
 
+    @guarded(Right.ANALYSE)
+    @asks(find_people)
     def find_people(self, text: str | None = None, *, as_of: Time = None, **question: Any) -> pl.DataFrame:
         """Search for people by id, address or name, profile, event, segment, label; what is given must all hold.
 
@@ -41,6 +46,7 @@ class PeopleFace(DeliveryFace, OnSiteFace):
         found = self.engine.frame("select min(user_id) as user_id from profiles", as_of=self.moment(as_of))
         return str(found.item()) if found.item() is not None else None
 
+    @guarded(Right.ANALYSE)
     def person(self, user_id: str, as_of: Time = None) -> Person:
         """All that is known of one person.
 
@@ -49,6 +55,7 @@ class PeopleFace(DeliveryFace, OnSiteFace):
         """
         return person(self.engine, user_id, as_of=self.moment(as_of))
 
+    @guarded(Right.ANALYSE)
     def timeline(
         self, user_id: str, *, kinds: Sequence[str] = (), before: Time = None, most: int = 500, as_of: Time = None
     ) -> pl.DataFrame:
@@ -60,6 +67,7 @@ class PeopleFace(DeliveryFace, OnSiteFace):
         moments = {"before": self.moment(before), "as_of": self.moment(as_of)}
         return timeline(self.engine, user_id, kinds=kinds, most=most, **moments)
 
+    @guarded(Right.ADMINISTER, "person.erase")
     def erase_user(self, user_id: str) -> Erased:
         """Take one person out for good: events, messages, profile, devices, ids, recipients files, mailbox.
 

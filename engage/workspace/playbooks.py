@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from engage.access.roles import Right
 from engage.campaigns.estimate import read_prices
 from engage.journeys.simulation import Simulation
 from engage.playbooks.playbook import (
@@ -19,7 +20,9 @@ from engage.playbooks.playbook import (
     read_playbook,
 )
 from engage.workspace.base import Time
-from engage.workspace.journeys import JourneyFace, OpenJourney
+from engage.workspace.guarding import guarded
+from engage.workspace.journeys import JourneyFace
+from engage.workspace.open_journey import OpenJourney
 
 __all__ = ["FromPlaybook", "PlaybookFace"]
 
@@ -56,6 +59,7 @@ class PlaybookFace(JourneyFace):
         prices, _ = read_prices(self.settings)
         return preview(self.engine, filled, now=clock, prices=prices)
 
+    @guarded(Right.COMPOSE, "playbook.create")
     def create_from_playbook(
         self, playbook: str, name: str | None = None, answers: Mapping[str, Any] | None = None, now: Time = None
     ) -> FromPlaybook:

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import polars as pl
 
+from engage.access.roles import Right
 from engage.analysis.report_view import ReportView
-from engage.channels.registry import provider
 from engage.delivery.beside import beside_loop
 from engage.errors import ConfigurationError, EngageError
 from engage.reports.mail import Mailed, report_message, send_report
@@ -29,6 +29,8 @@ from engage.reports.schedule import (
 from engage.vocabulary import Channel
 from engage.workspace.base import Time
 from engage.workspace.campaigns import CampaignFace
+from engage.workspace.guarding import guarded
+from engage.workspace.sending import run_provider
 
 __all__ = ["MailedReport", "ReportingFace"]
 
@@ -69,6 +71,7 @@ class ReportingFace(CampaignFace):
         now = self.moment(as_of) or datetime.now(UTC)
         return ReportView.read(view).apply(self.campaign_report(as_of), now=now, timezone=self.settings.timezone)
 
+    @guarded(Right.ANALYSE, "report.mail")
     def mail_report(
         self,
         to: str | Sequence[str],
@@ -111,10 +114,11 @@ class ReportingFace(CampaignFace):
 
         def send(_: object) -> Mailed:
             email = Channel.EMAIL.value
-            return send_report(provider(email, self.settings.channel(email), outbox=self.settings.outbox), messages)
+            return send_report(run_provider(self, email, None), messages)
 
         return beside_loop(send)
 
+    @guarded(Right.ANALYSE, "report.schedule")
     def schedule_report(
         self,
         name: str,
@@ -155,10 +159,12 @@ class ReportingFace(CampaignFace):
         """Every scheduled report."""
         return [read_report(self.settings, name) for name in list_reports(self.settings)]
 
+    @guarded(Right.ANALYSE, "report.unschedule")
     def unschedule_report(self, name: str) -> None:
         """Mail a report no more; see :func:`engage.reports.schedule.remove_report`."""
         remove_report(self.settings, name)
 
+    @guarded(Right.ANALYSE)
     def tick_reports(self, now: Time = None) -> list[MailedReport]:
         """Mail every scheduled report that is due; what a worker calls again and again.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
+from engage.access.roles import Right
 from engage.analysis.reach import reach
 from engage.analysis.segment_builder import segment_sql
 from engage.analysis.segment_change import breakdown, export_people, moved, overlap, segment_sizes
@@ -18,6 +19,7 @@ from engage.analysis.segment_files import count_draft, sample_draft, save_segmen
 from engage.analysis.segments import Segment, draft_segment, find_segment
 from engage.errors import QueryError
 from engage.workspace.base import Base, Time
+from engage.workspace.guarding import guarded
 
 __all__ = ["SegmentFace"]
 
@@ -38,6 +40,7 @@ class SegmentFace(Base):
         """
         return segment_sql(condition, self.settings.timezone)
 
+    @guarded(Right.ANALYSE)
     def count_preview(self, sql: str, as_of: Time = None, **params: object) -> int:
         """How many people a select finds, saved or not.
 
@@ -46,6 +49,7 @@ class SegmentFace(Base):
         """
         return count_draft(self.engine, sql, params, as_of=self.moment(as_of))
 
+    @guarded(Right.ANALYSE)
     def sample_preview(self, sql: str, size: int = 20, as_of: Time = None, **params: object) -> pl.DataFrame:
         """Some of the people a select finds, with what is known of them.
 
@@ -86,7 +90,31 @@ class SegmentFace(Base):
             return segment
         if _NAME.fullmatch(segment.strip()):
             return find_segment(self.engine, segment.strip(), as_of=self.moment(as_of), params=params)
-        return draft_segment(self.engine, segment, as_of=self.moment(as_of), params=params)
+        return self._draft(segment, self.moment(as_of), params)
+
+    @guarded(Right.ANALYSE)
+    def _draft(self, sql: str, as_of: datetime | None, params: Mapping[str, object]) -> Segment:
+        return draft_segment(self.engine, sql, as_of=as_of, params=params)
+
+    @guarded(Right.ANALYSE)
+    def some_people(
+        self, segment: str | Segment, most: int = 200, as_of: Time = None, **params: object
+    ) -> pl.DataFrame:
+        """Some of a segment's people, with what is known of them.
+
+        Args:
+            segment: As for :meth:`people`.
+            most: How many at most.
+            as_of: As of then.
+            params: Values in place of its defaults.
+
+        Returns:
+            `user_id`, `name`, `email`, `phone`, `country`, `language`, `updated_at`: one row a person, by id.
+        """
+        return self.people(segment, as_of, **params).ask(
+            "select people.user_id, name, email, phone, country, language, updated_at from people "
+            f"left join profiles using (user_id) order by 1 limit {int(most)}"
+        )
 
     def segment_sizes(
         self, segment: str | Segment, since: Time, until: Time = None, every: str = "week", **params: object
@@ -132,6 +160,7 @@ class SegmentFace(Base):
         """
         return breakdown(self.people(segment, as_of, **params), name, top=top)
 
+    @guarded(Right.ANALYSE, "people.export")
     def export_people(
         self,
         segment: str | Segment,
@@ -167,6 +196,7 @@ class SegmentFace(Base):
             raise QueryError("a time is missing", hint="say since when")
         return found
 
+    @guarded(Right.ANALYSE, "segment.save")
     def save_label_segment(self, label: str, name: str = "", *, was_sent: bool = True, replace: bool = False) -> Path:
         """Keep the people who were sent a message label as a segment, or those who were not.
 
@@ -188,6 +218,7 @@ class SegmentFace(Base):
         title = f"People who were {'' if was_sent else 'not '}sent a message labelled {label}"
         return self.save_segment(sql, name or f"{'' if was_sent else 'not_'}sent_{words}", title, replace=replace)
 
+    @guarded(Right.ANALYSE, "segment.save")
     def save_segment(self, sql: str, name: str, title: str, *, replace: bool = False) -> Path:
         """Keep a select as ``sql/segments/<name>.sql``.
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from engage.access.roles import Right
 from engage.campaigns.audience import has_triggers
 from engage.campaigns.campaign import Campaign
 from engage.campaigns.definition import list_campaigns, read_campaign
@@ -22,8 +23,9 @@ from engage.lake.runs import Run, discard_run, list_runs
 from engage.settings import Settings
 from engage.vocabulary import CampaignStatus
 from engage.workspace.base import Base, Time
-from engage.workspace.deliveries import open_ledger
+from engage.workspace.guarding import guarded
 from engage.workspace.open_campaign import OpenCampaign
+from engage.workspace.sending import open_ledger
 
 __all__ = ["Ticked", "TickingFace"]
 
@@ -57,6 +59,7 @@ class TickingFace(Base):
         self._immediate: Sequence[str] = ()
         self._looked: dict[str, tuple[datetime, float]] = {}
 
+    @guarded(Right.SEND)
     def tick_campaigns(self, now: Time = None, *, report: Report | None = None) -> list[Ticked]:
         """Plan and send all that is due of the campaigns that were launched, those of higher priority first.
 
@@ -72,6 +75,7 @@ class TickingFace(Base):
         """
         return self._tick_all(list_campaigns(self.settings), now, report)
 
+    @guarded(Right.SEND)
     def tick_triggers(self, now: Time = None, *, report: Report | None = None) -> list[Ticked]:
         """The part of :meth:`tick_campaigns` that cannot wait: messages due at the very event.
 
@@ -121,7 +125,7 @@ class TickingFace(Base):
                     if not self._has_triggers(campaign, occurrence, as_of, played):
                         continue
                     planned = opened.plan(as_of, clock, occurrence=occurrence)
-                    if not planned.run.counts.audience:
+                    if not planned.counts.audience:
                         discard_run(self.settings, run_id)
                         continue
                 summary = opened.send(as_of, clock if played else None, occurrence=occurrence, report=report)

@@ -12,7 +12,8 @@ with newest as (
 addresses as (
     select user_id, 'email' as channel, trim(email) as address, lower(trim(email)) as written from profiles
     union all
-    select user_id, 'sms' as channel, trim(phone) as address, trim(phone) as written from profiles
+    select user_id, 'sms' as channel, sms_address(phone, country) as address, sms_address(phone, country) as written
+    from profiles
     union all
     select user_id, channel, address, address as written from newest
 )

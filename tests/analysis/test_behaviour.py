@@ -11,17 +11,18 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
 from engage.analysis.paths import END, OTHER
 from engage.errors import QueryError
+from tests.examples import tried
 
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Berlin on 29 March
 BERLIN = ZoneInfo("Europe/Berlin")
 Events = Sequence[tuple[str, str, int]]
-slow = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow = tried(20)
 histories = st.lists(
     st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), st.integers(0, 60 * 24)), min_size=1, max_size=40
 )

@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
+from engage.analysis.funnel import _asked, _by_statement
 from engage.errors import QueryError
+from tests.examples import tried
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 Events = Sequence[tuple[str, str, int]]
@@ -81,7 +83,7 @@ histories = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("wxyz"), 
 chosen = st.lists(st.sampled_from("wxy"), min_size=2, max_size=4)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@tried(30)
 @given(histories, chosen, st.integers(1, 30), st.sampled_from(["ordered", "strict", "any"]), st.booleans(), st.data())
 def test_it_agrees_with_the_reference(
     events: Events, steps: list[str], within: int, order: str, is_excluding: bool, data: st.DataObject
@@ -103,6 +105,10 @@ def test_it_agrees_with_the_reference(
         own = [(m, rank.get(n, len(steps)), i, n) for i, (u, n, m) in enumerate(events) if u == user]
         depths.append(deepest([(m, n) for m, _, _, n in sorted(own)], steps, within, order, excluded))
     assert table["users"].to_list() == [sum(depth >= k for depth in depths) for k in range(1, len(steps) + 1)]
+    binder, asked = _asked(workspace.engine, steps, f"{within} minutes", order, exclude)
+    stated = _by_statement(workspace.engine, binder, asked, None)
+    medians = [stated[f"m{k}"].to_list() for k in range(1, len(steps) + 1)]
+    assert table["median_seconds"].to_list() == [found[0] if found else None for found in medians]
     reached = [workspace.funnel_users(steps, k, f"{within} minutes", order=order, exclude=exclude) for k in (1, 2)]
     dropped = workspace.funnel_users(steps, 2, f"{within} minutes", order=order, exclude=exclude, is_dropped=True)
     assert sorted([*reached[1]["user_id"], *dropped["user_id"]]) == reached[0]["user_id"].to_list()

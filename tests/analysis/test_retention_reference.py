@@ -9,11 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
 from engage.analysis import retention_sql
+from tests.examples import tried
 
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata")
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Europe on 29 March
@@ -76,7 +77,7 @@ moments = st.integers(0, 20 * 24 * 60).map(lambda minutes: START + timedelta(min
 histories = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), moments), min_size=1, max_size=40)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@tried(25)
 @given(
     histories,
     st.sampled_from(ZONES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 import sqlglot
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
@@ -19,6 +20,7 @@ from engage.analysis.segment_builder import segment_sql
 from engage.analysis.segment_conditions import All, Any, Condition, Did, InSegment, Not, Profile, Sent
 from engage.errors import EngageError, QueryError
 from engage.query.check import check_text
+from tests.examples import tried
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Berlin on 29 March
@@ -32,6 +34,7 @@ def emptied() -> engage.Workspace:
     if not _kept:
         folder = Path(tempfile.mkdtemp(prefix="engage-segments-"))
         _kept.append(engage.Workspace.create(folder / "w", timezone=ZONE.key))
+    shutil.rmtree(_kept[0].settings.lake / "derived", ignore_errors=True)
     for name in ("events", "notifications", "profiles"):
         for file in (_kept[0].settings.lake / name).glob("*/*.parquet"):
             if file.name != "seed.parquet":
@@ -196,14 +199,20 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(done, told), max_size=25), known, st.lists(conditions, min_size=1, max_size=6))
-def test_it_agrees_with_the_reference(events: list[Row], profiles: dict[str, Row], asked: list[Condition]) -> None:
+@tried(25)
+@given(st.lists(st.one_of(done, told), max_size=25), known, st.lists(conditions, min_size=1, max_size=6), st.booleans())
+def test_it_agrees_with_the_reference(
+    events: list[Row], profiles: dict[str, Row], asked: list[Condition], is_folded: bool
+) -> None:
     workspace = emptied()
+    if is_folded:
+        events = [row for row in events if row["event_time"] < NOW]
     if events:
         workspace.land_events(events)
     if profiles:
         workspace.land_profiles([{"user_id": user, "changed_at": START, **row} for user, row in profiles.items()])
+    if is_folded:
+        workspace.compact()
     seen = [row for row in events if row["event_time"] < NOW]
     for condition in asked:
         sql = workspace.build_segment(condition)
@@ -222,7 +231,7 @@ hostile = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@tried(40)
 @given(hostile, hostile, hostile)
 def test_hostile_text_stays_text(event: str, key: str, value: str) -> None:
     workspace = emptied()

@@ -1,81 +1,51 @@
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import engage
+from tests.browser.serving import chromium, served
 
-_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 _SCREENS = Path(__file__).parents[2] / ".screens"
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> engage.Workspace:
-    """A workspace after `engage demo`."""
-    from engage.cli.demo import run_demo
-
-    workspace = engage.Workspace.create(tmp_path_factory.mktemp("demo") / "workspace")
-    run_demo(workspace)
-    return workspace
+def demo(demo_made: Path, tmp_path_factory: pytest.TempPathFactory) -> engage.Workspace:
+    """A workspace after `engage demo`, where more than a thousand messages are not sent without the plan's id."""
+    root = Path(shutil.copytree(demo_made, tmp_path_factory.mktemp("demo") / "workspace"))
+    file = root / "pyproject.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("[tool.engage]\n", "[tool.engage]\napproval_above = 1000\n", 1), encoding="utf-8")
+    return engage.Workspace.open(root)
 
 
 @pytest.fixture(scope="session")
 def notebooks(demo: engage.Workspace) -> Iterator[str]:
     """The address of the demo's notebooks, served as apps."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = demo.settings.notebooks
-    command = [
-        sys.executable,
-        "-m",
-        "marimo",
-        "-q",
-        "run",
-        str(folder),
-        "--headless",
-        "--no-token",
-        "--port",
-        str(port),
-    ]
-    quiet = subprocess.DEVNULL
-    server = subprocess.Popen(command, cwd=demo.root, stdout=quiet, stderr=quiet)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(150):
-            try:
-                if httpx.get(f"{address}/health").is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.2)
+    with served(demo) as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of a real Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
-        try:
-            opened = browser.new_page(viewport={"width": 1280, "height": 1600})
-            opened.set_default_timeout(90_000)
-            yield opened
-        finally:
-            browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of it, of nobody who was there before."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1600}, color_scheme="light")
+    context.set_default_timeout(90_000)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
 
 
 @pytest.fixture

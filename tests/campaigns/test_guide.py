@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
 
 def test_every_example_of_the_guide_is_a_campaign(workspace: engage.Workspace) -> None:
     workspace.create_label("Promotion")
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     for number, text in enumerate(EXAMPLES):
         made = workspace.create_campaign(f"example_{number}", tomllib.loads(text)).definition
         for variant in made.variants:

@@ -12,7 +12,8 @@ import engage
 from engage.campaigns.definition import list_campaigns, read_campaign
 from engage.campaigns.editing import create_campaign, set_labels
 from engage.campaigns.labels import create_label, list_labels
-from engage.campaigns.planning import bucket, plan, sample_messages
+from engage.campaigns.planning import bucket, plan
+from engage.campaigns.preview import sample_messages
 from engage.errors import (
     ConfigurationError,
     ContentError,

@@ -92,11 +92,9 @@ def test_a_header_cannot_be_injected(tmp_path: Path, message: Message, reason: P
         build_email(message, sender="hi@example.com")
 
 
-def test_words_beyond_ascii_and_attachments_survive(tmp_path: Path) -> None:
-    (tmp_path / "plan.csv").write_text("a,b")
-    message = mail(
-        subject="Grüße — 😀", text="Schöne Grüße", html="<p>" + "ü" * 2000 + "</p>", attachments=[tmp_path / "plan.csv"]
-    )
+def test_words_beyond_ascii_and_attachments_survive() -> None:
+    plan = {"name": "plan.csv", "content": b"a,b"}
+    message = mail(subject="Grüße — 😀", text="Schöne Grüße", html="<p>" + "ü" * 2000 + "</p>", attachments=[plan])
     built = build_email(message, sender="Jörg <joerg@example.com>")
     parsed = email.message_from_bytes(built.as_bytes(), policy=email.policy.default)
     assert (parsed["Subject"], parsed["From"].addresses[0].display_name) == ("Grüße — 😀", "Jörg")

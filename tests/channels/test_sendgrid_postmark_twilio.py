@@ -112,6 +112,11 @@ def test_sendgrid_request() -> None:
         "content": [{"type": "text/plain", "value": "Hello\n"}, {"type": "text/html", "value": "<p>Hello</p>"}],
         "reply_to": {"email": "help@example.com"},
         "attachments": [{"content": "eA==", "type": "text/plain", "filename": "a.txt"}],
+        "tracking_settings": {
+            "click_tracking": {"enable": False, "enable_text": False},
+            "open_tracking": {"enable": False},
+            "subscription_tracking": {"enable": False},
+        },
     }
     with pytest.raises(ContentError):
         sendgrid().request([Message("m", "u", "email", "no address", {"subject": "s", "text": "t"})])
@@ -311,6 +316,7 @@ def test_twilio_signature_vectors() -> None:
     repeated = {"Sid": ["CA123"], "SidAccount": ["AC123"], "Digits": ["5678", "1234", "1234"]}
     assert twilio_signature("12345", URL, repeated) == "IK+Dwps556ElfBT0I3Rgjkr1wJU="
     digest = hashlib.sha256(b'{"property": "value", "boolean": true}').hexdigest()
+    assert digest == "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"
     assert twilio_signature("12345", f"{URL}&bodySHA256={digest}", {}) == "a9nBmqA0ju/hNViExpshrM61xv4="
 
 

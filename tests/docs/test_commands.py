@@ -23,8 +23,9 @@ def parse(words: list[str], command: click.Command = cli, parent: click.Context 
         UsageError: There is no such command or option, or a value is not of its kind.
     """
     context = command.make_context(command.name or "engage", list(words), parent=parent)
-    if isinstance(command, click.Group):
-        _, found, left = command.resolve_command(context, [*context._protected_args, *context.args])
+    words = [*context._protected_args, *context.args] if isinstance(command, click.Group) else []
+    if isinstance(command, click.Group) and words:  # one that needs a subcommand has said so by now
+        _, found, left = command.resolve_command(context, words)
         assert found is not None
         parse(left, found, context)
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
 import engage
-from engage.cli.demo import run_demo
 from engage.query.check import require_reproducible
 from tests.docs.answers import PAGE, answer, recipes
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> engage.Workspace:
-    workspace = engage.Workspace.create(tmp_path_factory.mktemp("cookbook") / "shop")
-    run_demo(workspace)
-    return workspace
-
-
-def test_every_recipe_answers_what_the_page_shows(shop: engage.Workspace) -> None:
+def test_every_recipe_answers_what_the_page_shows(demo: engage.Workspace) -> None:
     text = PAGE.read_text(encoding="utf-8")
     found = recipes(text)
     assert len(found) == text.count("\n### "), "a recipe is a heading, SQL and its answer"
     for title, as_of, sql, shown, _ in found:
         require_reproducible(sql, PAGE)
         assert shown is not None, title
-        assert answer(shop, sql, as_of) == shown.rstrip("\n"), title
+        assert answer(demo, sql, as_of) == shown.rstrip("\n"), title

@@ -11,7 +11,7 @@ import pytest
 from engage.cli import main
 from tests.docs.pages import ROOT, blocks, steps
 
-RUN = ["docs/tutorial.md"]
+RUN = ["docs/tutorial.md", "docs/how-to/label-retention.md"]
 
 
 @pytest.mark.parametrize("page", RUN)

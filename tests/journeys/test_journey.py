@@ -11,7 +11,7 @@ import pytest
 import engage
 from engage.errors import ConfigurationError, PlanError
 from engage.journeys.canvas import Canvas, choices, figures
-from engage.journeys.definition import document
+from engage.journeys.document import document
 from engage.journeys.simulation import compared
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
@@ -22,6 +22,7 @@ from engage.journeys.definition import journey_from
 from engage.journeys.graph import AGAIN, EXIT_MET, GOAL_MET, Branch, Case, Exit, Journey, Split, Update, Wait
 from engage.journeys.messages import land_updates
 from engage.journeys.record import Record, State, Version
+from tests.examples import tried
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 END = T0 + timedelta(days=12)
@@ -182,7 +183,7 @@ histories = st.lists(
 cuts = st.lists(st.integers(1, 12 * 24 * 60 - 1), min_size=1, max_size=8, unique=True).map(sorted)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@tried(15)
 @given(values=journeys(), history=histories, cuts=cuts, late=st.booleans())
 def test_agrees_with_one_person_at_a_time(
     tmp_path_factory: pytest.TempPathFactory,

@@ -18,6 +18,7 @@ import pytest
 import engage
 from engage.errors import LandingError
 from engage.lake.compaction import Compacted, compact
+from tests.examples import times
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FACTS = "select count(*), count(distinct event_id), bit_xor(hash(events)) from events"
@@ -141,11 +142,12 @@ compact(ws.lake)
 """
 
 
+@pytest.mark.chance
 def test_killed_anywhere_each_row_is_there_once(workspace: engage.Workspace) -> None:
     land(workspace, 3, days=40)
     before = workspace.sql(FACTS).row(0)
     chance = random.Random(3)
-    for _ in range(6):
+    for _ in range(times(3)):
         process = subprocess.Popen(
             [sys.executable, "-c", COMPACT, str(workspace.root)],
             stdout=subprocess.PIPE,

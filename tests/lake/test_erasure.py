@@ -18,6 +18,7 @@ from engage.errors import LandingError
 from engage.lake.erasure import erase_user
 from engage.lake.runs import Run, read_run, write_run
 from engage.lake.schema import DATASETS, RECIPIENTS
+from tests.examples import times
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 FACTS = (
@@ -98,12 +99,13 @@ erase_user(ws.lake, "ann", finished={"r"})
 """
 
 
+@pytest.mark.chance
 def test_killed_anywhere_it_has_happened_or_not(workspace: engage.Workspace) -> None:
     fill(workspace, days=28)
     before = workspace.sql(FACTS).row(0)
     after = (before[0] - 57, 0, 0, 2)
     chance = random.Random(5)
-    for _ in range(6):
+    for _ in range(times(3)):
         process = subprocess.Popen(
             [sys.executable, "-c", ERASE, str(workspace.root)],
             stdout=subprocess.PIPE,

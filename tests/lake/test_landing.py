@@ -14,12 +14,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
 from engage.errors import LandingError
 from engage.lake.records import event_rows, profile_rows
+from tests.examples import tried
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -183,7 +184,7 @@ free_names = names.filter(lambda name: name.lower() not in ("user_id", "changed_
 values = st.none() | st.booleans() | st.integers(-(2**50), 2**50) | names | st.floats(-1e9, 1e9)
 
 
-@settings(max_examples=40, deadline=None)
+@tried(20)
 @given(
     st.lists(
         st.dictionaries(names.filter(lambda n: n not in ("user_id", "changed_at")), values, max_size=4), max_size=4

@@ -17,13 +17,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
 from engage.channels.message import Receipt
 from engage.channels.sms.twilio import twilio_signature
 from engage.delivery.callbacks import Told
+from tests.examples import tried
 from tests.server.conftest import Server
 
 SIGNER = ec.generate_private_key(ec.SECP256R1())
@@ -227,7 +228,7 @@ _RECEIPTS = st.builds(
 )
 
 
-@settings(max_examples=25)
+@tried(12)
 @given(st.lists(_RECEIPTS, min_size=1, max_size=20))
 def test_no_receipt_keeps_others_from_landing(lake: engage.Workspace, receipts: list[Receipt]) -> None:
     came = datetime.now(UTC)

@@ -106,3 +106,46 @@ def test_claiming_to_have_been_a_known_user_takes_nothing_of_theirs(
     assert workspace.sql("select user_id from profiles where email is not null").rows() == [("ada",)]
     assert workspace.sql("select user_id from devices").rows() == [("ada",)]
     assert workspace.sql("select user_id from user_events").rows() == [("ada",)]
+
+
+def test_what_a_visitor_was_sent_and_saw_is_theirs_once_they_are_known(
+    client: httpx.Client, workspace: engage.Workspace, landed: Any
+) -> None:
+    file = workspace.root / "pyproject.toml"
+    file.write_text(file.read_text() + '\n[tool.engage.channels.web_popup]\nprovider = "mailbox"\n')
+    given = client.post("/v1/visitors", json={}).json()
+    visitor = given["anonymousId"]
+    assert client.post("/v1/track", json={"anonymousId": visitor, "event": "App Launched"}).status_code == 200
+    landed("select 1 from user_events")
+    shop = engage.Workspace.open(workspace.root)
+    content = {"title": "Hello", "body": "<p>Hi</p>"}
+    values = {
+        "channel": "web_popup",
+        "content": content,
+        "sql": "select user_id from activity",
+        "labels": ["Onboarding"],
+    }
+    shop.create_campaign("hello", values)
+    assert shop.campaign("hello").send().sent == 1
+    bearer = {"authorization": f"Bearer {given['token']}"}
+    [message] = client.get("/v1/messages", headers=bearer, auth=None).json()["messages"]
+    report = {"id": "r1", "message_id": message["message_id"], "event": "viewed"}
+    told = client.post("/v1/messages/events", headers=bearer, auth=None, json={"events": [report]})
+    assert told.json() == {"success": True}
+    landed("select 1 from notifications", 2)
+    whose = "select distinct user_id from notifications"
+    assert shop.sql(whose).rows() == [(visitor,)]
+
+    met = datetime.now(UTC)
+    assert client.post("/v1/identify", json={"anonymousId": visitor, "userId": "ada"}).status_code == 200
+    assert client.post("/v1/track", json={"userId": "ada", "event": "Charged"}).status_code == 200
+    # Anybody may claim to have been somebody; what was sent to that somebody stays theirs.
+    assert client.post("/v1/alias", json={"previousId": "ada", "userId": "mallory"}).status_code == 200
+    landed("select 1 from identities", 2)
+    landed("select 1 from user_events", 2)
+    assert shop.sql(whose).rows() == [("ada",)]
+    assert shop.sql(whose, as_of=met).rows() == [(visitor,)], "it was not yet known"
+    row = shop.report_view(text="hello").row(0, named=True)
+    assert (row["sent"], row["viewed"], row["converted"]) == (1, 1, 1)
+    assert shop.person("ada").messages == 1
+    assert shop.label_retention("Onboarding", days=1)["people"].to_list() == [1]

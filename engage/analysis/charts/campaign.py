@@ -56,7 +56,7 @@ def funnel_chart(funnel: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
         ],
     )
     bars = base.mark_bar(color=PALETTE[0]).encode(x=alt.X("count:Q", title=None, axis=alt.Axis(format="~s")))
-    words = base.mark_text(align="left", dx=4, color=NEUTRAL).encode(x="count:Q", text="said:N")
+    words = base.mark_text(align="left", dx=4).encode(x="count:Q", text="said:N")
     return alt.layer(bars, words).properties(height=alt.Step(30), title=titled("From sent to converted"))
 
 

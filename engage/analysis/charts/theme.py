@@ -1,7 +1,8 @@
 """One look for every chart: colours that the colour-blind tell apart, sizes, number formats.
 
 The background is transparent and text and lines are a grey that reads on white as on near-black, so a chart suits a
-light and a dark notebook alike. Importing this module makes the theme altair's current one.
+light and a dark page alike; where it is drawn as SVG into a page, :func:`page_theme` gives it the page's own colour of
+text. Importing this module makes the first the current theme of altair.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "PERCENT",
     "SEQUENTIAL",
     "WIDTH",
+    "page_theme",
     "titled",
 ]
 
@@ -49,10 +51,20 @@ COUNT: Final = ",d"
 DAY: Final = "%a %d %b %Y"
 
 
-def _theme() -> alt.theme.ThemeConfig:
+def page_theme() -> alt.theme.ThemeConfig:
+    """The theme for charts that are drawn as SVG into a page.
+
+    Text has the colour of the page's; marks are not read out one by one, since the page says what a chart shows.
+    """
+    theme = _theme("currentColor")
+    theme["config"]["mark"] = {"aria": False}
+    return theme
+
+
+def _theme(ink: str = INK) -> alt.theme.ThemeConfig:
     words: dict[str, Any] = {
-        "labelColor": INK,
-        "titleColor": INK,
+        "labelColor": ink,
+        "titleColor": ink,
         "labelFontSize": 11,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
@@ -63,10 +75,10 @@ def _theme() -> alt.theme.ThemeConfig:
         "view": {"continuousWidth": WIDTH, "continuousHeight": HEIGHT, "stroke": None},
         "title": {
             "anchor": "start",
-            "color": INK,
+            "color": ink,
             "fontSize": 15,
             "fontWeight": 600,
-            "subtitleColor": INK,
+            "subtitleColor": ink,
             "subtitleFontSize": 12,
             "subtitlePadding": 4,
             "offset": 14,
@@ -85,7 +97,7 @@ def _theme() -> alt.theme.ThemeConfig:
         "axisX": {"grid": False},
         "axisBand": {"grid": False, "domain": False, "ticks": False},
         "header": {**words},
-        "legend": {**words, "orient": "top", "symbolType": "circle", "labelLimit": 220, "columns": 6},
+        "legend": {**words, "orient": "top", "symbolType": "circle", "labelLimit": 220, "columns": 2},
         "range": {
             "category": list(PALETTE),
             "heatmap": {"scheme": SEQUENTIAL},
@@ -96,7 +108,7 @@ def _theme() -> alt.theme.ThemeConfig:
         "point": {"size": 45, "filled": True},
         "bar": {"color": PALETTE[0]},
         "area": {"color": PALETTE[0]},
-        "text": {"color": INK, "fontSize": 11},
+        "text": {"color": ink, "fontSize": 11},
         "rule": {"color": NEUTRAL},
     }
     return alt.theme.ThemeConfig(config=config)

@@ -40,8 +40,8 @@ class Mailgun:
     """Sends one e-mail a request, whole as it was built (MIME), with our id as a variable that events echo.
 
     Args:
-        configured: from, domain, base_url (``https://api.eu.mailgun.net`` in Europe), test (nothing is delivered);
-            api_key, and signing_key of the webhooks.
+        configured: from, domain, base_url (``https://api.eu.mailgun.net`` in Europe), test (nothing is delivered),
+            tracking (of opens and clicks, by Mailgun); api_key, and signing_key of the webhooks.
         now: The clock.
     """
 
@@ -57,6 +57,7 @@ class Mailgun:
         self._sender = str(options["from"])
         self._url = f"{str(options['base_url']).rstrip('/')}/v3/{options['domain']}/messages.mime"
         self._test = bool(options["test"])
+        self._tracking = "yes" if options["tracking"] else "no"
         login = base64.b64encode(f"api:{configured.secrets['api_key']}".encode()).decode()
         self._headers = {"authorization": f"Basic {login}"}
         self._key = configured.secrets.get("signing_key", "")
@@ -73,7 +74,7 @@ class Mailgun:
             "to": mailbox(message.address, "address")[1],
             "v:message_id": message.message_id,
             "v:campaign_id": message.campaign_id,
-            "o:tracking": "yes",
+            "o:tracking": self._tracking,
         }
         if self._test:
             form["o:testmode"] = "yes"

@@ -13,13 +13,12 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import formataddr, formatdate, parseaddr
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 from engage.channels.message import Message
-from engage.errors import ContentError
+from engage.errors import ContentError, InvalidAddressError
 
-__all__ = ["build_email", "mailbox", "parts_of", "plain_text", "read_attachment", "sender_of"]
+__all__ = ["build_email", "mailbox", "parts_of", "plain_text", "read_attachment", "sender_of", "unsubscribe_headers"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}")
@@ -31,7 +30,7 @@ def build_email(message: Message, *, sender: str) -> Mail:
 
     Args:
         message: One rendered e-mail: `subject`, `html`, `text`, and optionally `from`, `reply_to`, `preheader`,
-            `attachments` (paths or ``{"name", "content" bytes}``), `unsubscribe_url`, `transactional`.
+            `attachments` (``{"name", "content"}``, bytes), `unsubscribe_url`, `transactional`.
         sender: The From header where the content has none.
 
     Returns:
@@ -53,10 +52,23 @@ def build_email(message: Message, *, sender: str) -> Mail:
     mail["Message-ID"] = f"<{message.message_id}@{sender_of(sender).rpartition('@')[2] or 'localhost'}>"
     if content.get("reply_to"):
         mail["Reply-To"] = _address(str(content["reply_to"]), "reply_to")
-    if content.get("unsubscribe_url") and not content.get("transactional"):
-        mail["List-Unsubscribe"] = f"<{_line(content['unsubscribe_url'], 'unsubscribe_url')}>"
-        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    for name, value in unsubscribe_headers(content).items():
+        mail[name] = value
     return mail
+
+
+def unsubscribe_headers(content: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of one-click unsubscription; none on transactional mail, or without an `unsubscribe_url`.
+
+    Raises:
+        ContentError: The address has a line break.
+
+    Source: RFC 8058, 3.1
+    """
+    if not content.get("unsubscribe_url") or content.get("transactional"):
+        return {}
+    url = _line(content["unsubscribe_url"], "unsubscribe_url")
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
 def parts_of(content: Mapping[str, Any]) -> tuple[str, str]:
@@ -114,12 +126,15 @@ def mailbox(value: str, field: str) -> tuple[str, str]:
     """The name and the address of a header such as ``Ada <ada@example.com>``; a domain beyond ASCII in Punycode.
 
     Raises:
-        ContentError: It has a line break, or is no e-mail address.
+        ContentError: It has a line break, or is no e-mail address; an InvalidAddressError where it is the person's.
     """
-    name, address = parseaddr(_line(value, field))
+    wrong = InvalidAddressError if field == "address" else ContentError
+    if _CONTROL.search(value):
+        raise wrong(f"{field} has a line break or control character", where="e-mail", hint="keep it on one line")
+    name, address = parseaddr(value)
     user, at, domain = address.rpartition("@")
     if not _LOCAL.fullmatch(user) or not _DOMAIN.fullmatch(domain) or not at:
-        raise ContentError(f"{field} is not an e-mail address", where="e-mail", hint="write name@example.com")
+        raise wrong(f"{field} is not an e-mail address", where="e-mail", hint="write name@example.com")
     if not domain.isascii():
         address = f"{user}@{domain.encode('idna').decode()}"
     return name, address
@@ -148,24 +163,22 @@ def _inlined(html: str) -> str:
         raise ContentError(f"the style sheet cannot be inlined: {error}", where="e-mail html") from error
 
 
-def read_attachment(attachment: str | Path | Mapping[str, Any]) -> tuple[str, str, bytes]:
+def read_attachment(attachment: Mapping[str, Any]) -> tuple[str, str, bytes]:
     """An attachment's file name, media type and content.
 
+    Args:
+        attachment: ``{"name", "content"}``, the content as bytes.
+
     Raises:
-        ContentError: The file cannot be read, or its name is no line.
+        ContentError: Its name is no line, or its content is not there.
     """
-    if isinstance(attachment, Mapping):
-        name, content = str(attachment["name"]), bytes(attachment["content"])
-    else:
-        path = Path(attachment)
-        try:
-            name, content = path.name, path.read_bytes()
-        except OSError as error:
-            raise ContentError(f"attachment {path.name} cannot be read", where="e-mail") from error
-    return _line(name, "attachment"), mimetypes.guess_type(name)[0] or "application/octet-stream", content
+    name, content = _line(attachment["name"], "attachment"), attachment.get("content")
+    if not isinstance(content, bytes):
+        raise ContentError(f"attachment {name} was not read", where="e-mail", hint="put it beside campaign.toml")
+    return name, mimetypes.guess_type(name)[0] or "application/octet-stream", content
 
 
-def _attachment(attachment: str | Path | Mapping[str, Any]) -> Mail:
+def _attachment(attachment: Mapping[str, Any]) -> Mail:
     name, kind, content = read_attachment(attachment)
     part = MIMEBase(*kind.split("/", 1))
     part.set_payload(content)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import formataddr
 from typing import Any, ClassVar
 
 import httpx
 
-from engage.channels.email.mime import mailbox, parts_of, read_attachment
+from engage.channels.email.mime import mailbox, parts_of, read_attachment, unsubscribe_headers
 from engage.channels.message import Message, Outcome, Receipt
 from engage.channels.provider import parse_retry_after
 from engage.channels.registry import Configured
@@ -38,8 +38,9 @@ class Postmark:
     """Sends up to 500 e-mails a request; the answer has one error code for each.
 
     Args:
-        configured: from, stream (the message stream: ``broadcast``, ``outbound`` or your own), batch_size, base_url;
-            token, and callback_login (``user:password``), which the webhooks' address carries.
+        configured: from, stream (the message stream: ``broadcast``, ``outbound`` or your own), batch_size, base_url,
+            tracking (of opens and clicks, by Postmark); token, and callback_login (``user:password``), which the
+            webhooks' address carries.
     """
 
     name: ClassVar[str] = "postmark"
@@ -48,12 +49,14 @@ class Postmark:
     http2 = False
     idempotency: timedelta | None = None
 
-    def __init__(self, configured: Configured) -> None:
+    def __init__(self, configured: Configured, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         options = configured.options
         self.batch_size = int(options["batch_size"])
         if not 1 <= self.batch_size <= 500:
             raise ConfigurationError("batch_size is not between 1 and 500", where="[tool.engage.channels.email]")
         self._sender = str(options["from"])
+        self._now = now
+        self._tracking = bool(options["tracking"])
         self._stream = str(options["stream"])
         self._url = str(options["base_url"]).rstrip("/") + "/email/batch"
         self._headers = {
@@ -94,7 +97,7 @@ class Postmark:
             meaning = OutcomeStatus.CONFIG_ERROR
         else:
             meaning = OutcomeStatus.UNKNOWN  # 200 without an answer for each: who knows
-        wait = parse_retry_after(response.headers)
+        wait = parse_retry_after(response.headers, self._now())
         return [Outcome(one.message_id, meaning, reason, retry_after=wait, detail=f"HTTP {status}") for one in batch]
 
     def receipts(self, callback: httpx.Request) -> list[Receipt]:
@@ -128,18 +131,15 @@ class Postmark:
             "TextBody": text,
             "MessageStream": "outbound" if content.get("transactional") else self._stream,
             "Metadata": {"message_id": message.message_id, "campaign_id": message.campaign_id},
-            "TrackOpens": True,
-            "TrackLinks": "HtmlAndText",
+            "TrackOpens": self._tracking,
+            "TrackLinks": "HtmlAndText" if self._tracking else "None",
         }
         if html:
             mail["HtmlBody"] = html
         if content.get("reply_to"):
             mail["ReplyTo"] = formataddr(mailbox(str(content["reply_to"]), "reply_to"))
-        if content.get("unsubscribe_url") and not content.get("transactional"):
-            mail["Headers"] = [
-                {"Name": "List-Unsubscribe", "Value": f"<{content['unsubscribe_url']}>"},
-                {"Name": "List-Unsubscribe-Post", "Value": "List-Unsubscribe=One-Click"},
-            ]
+        if headers := unsubscribe_headers(content):
+            mail["Headers"] = [{"Name": name, "Value": value} for name, value in headers.items()]
         if content.get("attachments"):
             mail["Attachments"] = [
                 {"Name": name, "Content": base64.b64encode(data).decode(), "ContentType": kind}

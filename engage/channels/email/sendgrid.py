@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from engage.channels.email.mime import mailbox, parts_of, read_attachment
+from engage.channels.email.mime import mailbox, parts_of, read_attachment, unsubscribe_headers
 from engage.channels.message import Message, Outcome, Receipt
 from engage.channels.provider import parse_retry_after
 from engage.channels.registry import Configured
@@ -52,8 +52,8 @@ class SendGrid:
     along in `custom_args` and comes back with every event.
 
     Args:
-        configured: from, base_url, sandbox (nothing is delivered); api_key, and webhook_key, the public key of the
-            signed event webhook.
+        configured: from, base_url, sandbox (nothing is delivered), tracking (of opens and clicks, by SendGrid);
+            api_key, and webhook_key, the public key of the signed event webhook.
         now: The clock.
     """
 
@@ -69,6 +69,12 @@ class SendGrid:
         self._sender = str(options["from"])
         self._url = str(options["base_url"]).rstrip("/") + "/v3/mail/send"
         self._sandbox = bool(options["sandbox"])
+        track = {"enable": bool(options["tracking"])}
+        self._tracking = {  # said each time: what the account has switched on would be done as well
+            "click_tracking": {**track, "enable_text": track["enable"]},
+            "open_tracking": track,
+            "subscription_tracking": {"enable": False},  # a footer of SendGrid's, in a mail that has our own headers
+        }
         self._headers = {"authorization": f"Bearer {configured.secrets['api_key']}", "content-type": "application/json"}
         self._key = configured.secrets.get("webhook_key", "")
         self._now = now
@@ -86,16 +92,14 @@ class SendGrid:
             "to": [_person(message.address, "address")],
             "custom_args": {"message_id": message.message_id, "campaign_id": message.campaign_id},
         }
-        if content.get("unsubscribe_url") and not content.get("transactional"):
-            person["headers"] = {
-                "List-Unsubscribe": f"<{content['unsubscribe_url']}>",
-                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-            }
+        if headers := unsubscribe_headers(content):
+            person["headers"] = headers
         body: dict[str, Any] = {
             "personalizations": [person],
             "from": _person(str(content.get("from") or self._sender), "from"),
             "subject": str(content.get("subject") or ""),
             "content": [{"type": "text/plain", "value": text}],
+            "tracking_settings": self._tracking,
         }
         if html:
             body["content"].append({"type": "text/html", "value": html})

@@ -12,7 +12,7 @@ import aiosmtplib
 from engage.channels.email.mime import build_email, sender_of
 from engage.channels.message import Message, Outcome
 from engage.channels.registry import Configured
-from engage.errors import ChannelError, ConfigurationError, ContentError
+from engage.errors import ChannelError, ConfigurationError, ContentError, InvalidAddressError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Smtp", "outcome_of_reply"]
@@ -142,7 +142,8 @@ class Smtp:
         try:
             mail = build_email(message, sender=self._sender)
         except ContentError as error:
-            reason = PermanentReason.INVALID_ADDRESS if "address" in error.what else PermanentReason.CONTENT_REJECTED
+            bad = isinstance(error, InvalidAddressError)
+            reason = PermanentReason.INVALID_ADDRESS if bad else PermanentReason.CONTENT_REJECTED
             return Outcome(message.message_id, OutcomeStatus.PERMANENT, reason, detail=error.what)
         sender = sender_of(str(message.content.get("from") or self._sender))
         try:

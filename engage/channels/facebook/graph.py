@@ -10,10 +10,12 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
 
+from engage.channels.provider import parse_retry_after
 from engage.errors import ChannelError, ConfigurationError
 from engage.vocabulary import OutcomeStatus
 
@@ -94,7 +96,7 @@ class Graph:
         self,
         audience_id: str,
         schema: Sequence[str],
-        rows: Sequence[Sequence[str]],
+        rows: Sequence[str],
         *,
         session: Mapping[str, Any],
         edge: str = "users",
@@ -105,19 +107,25 @@ class Graph:
         Args:
             audience_id: The audience.
             schema: Keys of the columns.
-            rows: At most :data:`MAX_ROWS`, from :func:`engage.channels.facebook.hashing.hashed_row`.
+            rows: At most :data:`MAX_ROWS`, each the JSON list of what
+                :func:`engage.channels.facebook.hashing.hashed_row` gives.
             session: ``session_id``, ``batch_seq`` from 1, ``last_batch_flag``, ``estimated_num_total``.
             edge: ``users``, or ``usersreplace``.
             remove: Remove them.
         """
-        payload = {"schema": list(schema), "data": [list(row) for row in rows]}
-        form = {"payload": json.dumps(payload, separators=(",", ":")), "session": json.dumps(dict(session))}
+        payload = f'{{"schema":{json.dumps(list(schema))},"data":[{",".join(rows)}]}}'
+        form = {"payload": payload, "session": json.dumps(dict(session))}
         method = "DELETE" if remove else "POST"
         return httpx.Request(method, f"{self._base}/{audience_id}/{edge}", data=form | self._access)
 
     @staticmethod
-    def answer(response: httpx.Response) -> Answer:
-        """Say what an answer means; one it does not know is never read as success."""
+    def answer(response: httpx.Response, now: datetime | None = None) -> Answer:
+        """Say what an answer means; one it does not know is never read as success.
+
+        Args:
+            response: The answer.
+            now: The clock a date in Retry-After is compared with; the present by default.
+        """
         try:
             body = response.json()
         except (ValueError, RecursionError):
@@ -129,7 +137,9 @@ class Graph:
             known = status == 200 and bool({"id", "data", "success", "num_received"} & body.keys())
             passing = OutcomeStatus.TEMPORARY if status >= 500 else OutcomeStatus.UNKNOWN
             passing = OutcomeStatus.RATE_LIMITED if status == 429 else passing
-            return Answer(OutcomeStatus.SENT if known else passing, f"HTTP {status}", body, busy_for(response.headers))
+            return Answer(
+                OutcomeStatus.SENT if known else passing, f"HTTP {status}", body, busy_for(response.headers, now)
+            )
         code, subcode = _int(error.get("code")), _int(error.get("error_subcode"))
         if code in _LIMITED:
             meaning = OutcomeStatus.RATE_LIMITED
@@ -139,7 +149,7 @@ class Graph:
             meaning = OutcomeStatus.CONFIG_ERROR
         else:
             meaning = OutcomeStatus.PERMANENT
-        return Answer(meaning, f"HTTP {status}, code {code}, subcode {subcode}", body, busy_for(response.headers))
+        return Answer(meaning, f"HTTP {status}, code {code}, subcode {subcode}", body, busy_for(response.headers, now))
 
     @staticmethod
     def check(answer: Answer) -> Mapping[str, Any]:
@@ -160,12 +170,13 @@ class Graph:
         raise ChannelError(f"Meta answered {answer.detail}", where="facebook", hint="what was confirmed is kept")
 
 
-def busy_for(headers: Mapping[str, str]) -> float | None:
+def busy_for(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Seconds to wait by Meta's usage headers: from 90 per cent of any limit on; None below.
 
-    Meta documents no Retry-After; where usage is high and it names no time, a minute.
+    Meta documents no Retry-After, but what stands before it may send one. Where usage is high and no time is named, a
+    minute.
     """
-    wait: float | None = None
+    wait = parse_retry_after(headers, now)
     for name in ("x-business-use-case-usage", "x-app-usage", "x-ad-account-usage"):
         try:
             told = json.loads(headers.get(name) or "{}")

@@ -13,17 +13,18 @@ from urllib.parse import urlencode
 
 import httpx
 
+from engage.channels.addresses import E164, checked_address
 from engage.channels.aws.errors import xml_text
 from engage.channels.aws.sigv4 import Credentials, sign
 from engage.channels.message import Message, Outcome, Receipt
 from engage.channels.provider import parse_retry_after
 from engage.channels.registry import Configured
-from engage.errors import ChannelError, ConfigurationError, ContentError, InvalidAddressError
+from engage.errors import ChannelError, ConfigurationError, ContentError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Sns"]
 
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_E164 = re.compile(E164)
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _SENDER = re.compile(r"[A-Za-z0-9-]{1,11}")
 _LONGEST = 1600
@@ -66,15 +67,11 @@ class Sns:
         """One signed form.
 
         Raises:
-            InvalidAddressError: The address is not E.164.
+            InvalidAddressError: The address is not a phone number.
             ContentError: The text is empty or longer than 1600 characters, or the sender is none.
         """
         [message] = batch
-        address, text = message.address.strip(), str(message.content.get("body") or "")
-        if not _E164.fullmatch(address):
-            raise InvalidAddressError(
-                "the address is not a phone number", where="sms", hint="write it as +4915112345678"
-            )
+        address, text = checked_address(Channel.SMS, message.address), str(message.content.get("body") or "")
         if not text or len(text) > _LONGEST:
             raise ContentError(f"the text has {len(text)} characters", where="sms", hint=f"1 to {_LONGEST} can be sent")
         sender = str(message.content.get("from") or self._from)

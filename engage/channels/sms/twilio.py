@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -17,16 +16,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import httpx
 
+from engage.channels.addresses import checked_address
 from engage.channels.message import Message, Outcome, Receipt
 from engage.channels.provider import parse_retry_after
 from engage.channels.registry import Configured
+from engage.channels.sms.opt_out import opted
 from engage.errors import ChannelError, ContentError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Twilio", "twilio_signature"]
 
 _LONGEST = 1600
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
 _DEAD = frozenset({21211, 21214, 21217, 21614, 30005, 30006})
 _BARRED = frozenset({30004, 30007})
 _CONFIG = frozenset({20003, 20404, 21212, 21408, 21603, 21606, 21608, 21611, 21659, 21660, 30002, 30034})
@@ -86,16 +86,16 @@ class Twilio:
         """One form.
 
         Raises:
-            ContentError: The address is not E.164, or the text is empty or longer than 1600 characters.
+            InvalidAddressError: The address is not a phone number.
+            ContentError: The text is empty or longer than 1600 characters.
         """
         [message] = batch
         body = str(message.content.get("body") or "")
-        if not _E164.fullmatch(message.address.strip()):
-            raise ContentError("the address is not a phone number", where="sms", hint="write it as +4915112345678")
+        address = checked_address(Channel.SMS, message.address)
         if not body or len(body) > _LONGEST:
             raise ContentError(f"the text has {len(body)} characters", where="sms", hint=f"1 to {_LONGEST} can be sent")
         sender = str(message.content.get("from") or self._from)
-        form = {"To": message.address.strip(), "Body": body, "ValidityPeriod": str(self._validity)}
+        form = {"To": address, "Body": body, "ValidityPeriod": str(self._validity)}
         form["MessagingServiceSid" if sender.startswith("MG") else "From"] = sender
         if self._callback:
             mark = "&" if "?" in self._callback else "?"
@@ -143,12 +143,13 @@ class Twilio:
         said = {name: values[0] for name, values in form.items()}
         sid = said.get("MessageSid") or said.get("SmsSid") or ""
         moment = self._now()
-        if opted := said.get("OptOutType", "").upper():
-            name = {"STOP": "Channel Unsubscribed", "START": "Channel Subscribed"}.get(opted)
-            event = f"{sid}:{opted}"
+        reply = "" if "MessageStatus" in said else opted(said.get("Body", ""))
+        if word := said.get("OptOutType", "").upper() or reply:
+            name = {"STOP": "Channel Unsubscribed", "START": "Channel Subscribed"}.get(word)
+            event = f"{sid}:{word}"
             if not name:
                 return []
-            away = opted == "STOP"
+            away = word == "STOP"
             return [
                 Receipt(name, event, moment, address=said.get("From"), reason="stop" if away else None, suppress=away)
             ]

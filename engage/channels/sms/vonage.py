@@ -17,15 +17,16 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 
+from engage.channels.addresses import checked_address
 from engage.channels.message import Message, Outcome, Receipt
 from engage.channels.provider import parse_retry_after
 from engage.channels.registry import Configured
+from engage.channels.sms.opt_out import opted
 from engage.errors import ChannelError, ConfigurationError, ContentError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
 
 __all__ = ["Vonage", "vonage_signature"]
 
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _OLDEST = timedelta(hours=24)
 _MEANINGS: Mapping[str, tuple[OutcomeStatus, PermanentReason | None]] = {
     "1": (OutcomeStatus.RATE_LIMITED, None),
@@ -77,12 +78,11 @@ class Vonage:
         """One form.
 
         Raises:
-            ContentError: The address is not E.164, or there is no text.
+            InvalidAddressError: The address is not a phone number.
+            ContentError: There is no text.
         """
         [message] = batch
-        address, text = message.address.strip(), str(message.content.get("body") or "")
-        if not _E164.fullmatch(address):
-            raise ContentError("the address is not a phone number", where="sms", hint="write it as +4915112345678")
+        address, text = checked_address(Channel.SMS, message.address), str(message.content.get("body") or "")
         if not text:
             raise ContentError("the text is empty", where="sms", hint="write a body")
         form = {
@@ -121,7 +121,7 @@ class Vonage:
         return [Outcome(message.message_id, meaning, reason, retry_after=wait, detail=detail)]
 
     def receipts(self, callback: httpx.Request) -> list[Receipt]:
-        """Verify the signature over the query or form, then translate.
+        """Verify the signature over the query or form, then translate a delivery receipt or a reply STOP or START.
 
         Raises:
             ChannelError: It is missing, wrong or older than a day.
@@ -140,6 +140,11 @@ class Vonage:
         if not fresh or abs(self._now().timestamp() - int(stamp)) > _OLDEST.total_seconds():
             raise ChannelError("the callback is too old", where="vonage")
         state, identity = fields.get("status", ""), fields.get("messageId", "")
+        sender = f"+{fields['msisdn']}" if fields.get("msisdn") else None
+        if identity and not state and (word := opted(fields.get("keyword", "")) or opted(fields.get("text", ""))):
+            away = word == "STOP"  # a reply, which names no message of ours
+            name, why = ("Channel Unsubscribed", "stop") if away else ("Channel Subscribed", None)
+            return [Receipt(name, f"{identity}:{word}", self._now(), address=sender, reason=why, suppress=away)]
         failed = state in ("expired", "failed", "rejected")
         if not identity or (state != "delivered" and not failed):
             return []
@@ -151,7 +156,7 @@ class Vonage:
                 self._now(),
                 fields.get("client-ref") or None,
                 identity,
-                f"+{fields['msisdn']}" if fields.get("msisdn") else None,
+                sender,
                 "undelivered" if failed else None,
                 properties={"raw_event": f"{state} {code}".strip()},
             )

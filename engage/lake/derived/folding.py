@@ -15,7 +15,7 @@ import duckdb
 
 from engage.errors import LandingError
 from engage.lake.derived.manifest import Manifest, Part, Stamp, Survey, folder, manifest_file, stamp, survey
-from engage.lake.derived.table import Table
+from engage.lake.derived.table import State, Table
 from engage.lake.derived.tables import TABLES
 from engage.lake.rewriting import ROW_GROUP, connect, text
 from engage.lake.storage import Batch, Storage
@@ -46,7 +46,7 @@ def keep_up(storage: Storage, settings: Settings) -> None:
         _log.warning("derived tables could not be brought up to date: %s", type(error).__name__)
 
 
-def fold(storage: Storage, settings: Settings, table: Table, *, most: int = 256 * 2**20) -> int:
+def fold(storage: Storage, settings: Settings, table: Table | State, *, most: int = 256 * 2**20) -> int:
     """Fold files of the lake into a table; make it anew where it is missing or stale.
 
     Args:
@@ -69,15 +69,19 @@ def fold(storage: Storage, settings: Settings, table: Table, *, most: int = 256 
         size += stamped[0]
     if taken or found.manifest is None:
         with storage.batch() as batch, connect(settings) as connection:
-            known = {part.year for part in manifest.parts}
-            parts = _fold(connection, batch, settings, table, taken, known) if taken else ()
             covered = {**manifest.covered, **taken}
-            stage_manifest(batch, table, replace(manifest, covered=covered, parts=(*manifest.parts, *parts)))
+            parts = manifest.parts
+            if taken and isinstance(table, State):
+                parts = (_renew(connection, batch, settings, table, manifest, taken),)
+            elif taken and isinstance(table, Table):
+                known = {part.year for part in parts}
+                parts = (*parts, *_fold(connection, batch, settings, table, taken, known))
+            stage_manifest(batch, table, replace(manifest, covered=covered, parts=parts))
             batch.commit()
     return len(found.fresh) - len(taken)
 
 
-def tidy(storage: Storage, settings: Settings, table: Table) -> None:
+def tidy(storage: Storage, settings: Settings, table: Table | State) -> None:
     """Merge the young parts of each year, and take away files that are no part of a table.
 
     Args:
@@ -91,7 +95,7 @@ def tidy(storage: Storage, settings: Settings, table: Table) -> None:
     with storage.batch() as batch, connect(settings) as connection:
         for year in sorted({part.year for part in parts}):
             own = [part for part in parts if part.year == year]
-            if merged := _to_merge(own):
+            if isinstance(table, Table) and (merged := _to_merge(own)):
                 is_base = len(merged) == len(own)
                 source = f"({table.merge(_read(root / part.name for part in merged))})"
                 parts = [part for part in parts if part not in merged]
@@ -134,7 +138,7 @@ def replaced(found: Survey, gone: Collection[Path], staged: Path) -> Survey:
     return Survey(manifest, files, fresh)
 
 
-def stage_manifest(batch: Batch, table: Table, manifest: Manifest) -> None:
+def stage_manifest(batch: Batch, table: Table | State, manifest: Manifest) -> None:
     """Let a commit replace a table's manifest."""
     target = batch.folder / "derived" / f"{table.name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,19 +162,44 @@ def _fold(
     )
 
 
+def _renew(
+    connection: duckdb.DuckDBPyConnection,
+    batch: Batch,
+    settings: Settings,
+    table: State,
+    manifest: Manifest,
+    names: Iterable[str],
+) -> Part:
+    """The state after some files; that of before stays where it is until the table is tidied."""
+    root, lake = folder(settings, table), settings.lake / table.dataset
+    old = _read(root / part.name for part in manifest.parts) if manifest.parts else None
+    every = dict.fromkeys([*manifest.covered, *names])
+    fresh, everything = (_read(lake / name for name in files) for files in (names, every))
+    name = f"state/{batch.batch_id}.parquet"
+    target = _copied(connection, batch, table, f"({table.renew(old, fresh, everything)})", name)
+    facts = "count(*), count(*) filter (where is_anonymous), coalesce(max(epoch_us(updated_at)), 0)"
+    rows, anonymous, last = connection.sql(f"select {facts} from {_read([target])}").fetchall()[0]
+    return Part(name, 0, int(rows), int(anonymous), int(last), True)
+
+
 def _write(
     connection: duckdb.DuckDBPyConnection, batch: Batch, table: Table, source: str, year: int, is_base: bool
 ) -> Part:
     name = f"year={year}/{batch.batch_id}{'-base' if is_base else ''}.parquet"
+    target = _copied(connection, batch, table, source, name)
+    facts = "count(*), count(*) filter (where user_id is null), max(epoch_us(last_at))"
+    rows, anonymous, last = connection.sql(f"select {facts} from {_read([target])}").fetchall()[0]
+    return Part(name, year, int(rows), int(anonymous), int(last), is_base)
+
+
+def _copied(connection: duckdb.DuckDBPyConnection, batch: Batch, table: Table | State, source: str, name: str) -> Path:
     target = batch.folder / "derived" / table.name / name
     target.parent.mkdir(parents=True, exist_ok=True)
     connection.execute(
         f"copy (select * from {source} order by {table.order}) to {text(target)} "
         f"(format parquet, compression zstd, row_group_size {ROW_GROUP})"
     )
-    facts = "count(*), count(*) filter (where user_id is null), max(epoch_us(last_at))"
-    rows, anonymous, last = connection.sql(f"select {facts} from {_read([target])}").fetchall()[0]
-    return Part(name, year, int(rows), int(anonymous), int(last), is_base)
+    return target
 
 
 def _to_merge(parts: list[Part]) -> list[Part]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from engage.lake.derived.table import Table
+from engage.lake.derived.table import State, Table
 from engage.settings import Settings
 
 __all__ = ["Manifest", "Part", "Stamp", "Survey", "folder", "manifest_file", "stamp", "survey"]
@@ -31,10 +31,10 @@ class Part:
 
     Args:
         name: Its path below the table's folder.
-        year: The year all its rows are of.
+        year: The year all its rows are of; 0 for a state.
         rows: How many.
-        anonymous: How many of them have no `user_id`.
-        last: The latest `last_at`, in microseconds since 1970.
+        anonymous: How many of them are of strangers.
+        last: The latest time in them, in microseconds since 1970.
         is_base: Whether it was merged from others; the others are small and young.
     """
 
@@ -71,7 +71,7 @@ class Manifest:
         return json.dumps(values, indent=0)
 
     @classmethod
-    def read(cls, settings: Settings, table: Table) -> Manifest | None:
+    def read(cls, settings: Settings, table: Table | State) -> Manifest | None:
         """Read a table's manifest; None where there is none that this version can use."""
         try:
             values = json.loads(manifest_file(settings, table).read_text(encoding="utf-8"))
@@ -102,12 +102,12 @@ class Survey:
         return sum(size for size, _ in (self.fresh if fresh else self.files).values())
 
 
-def folder(settings: Settings, table: Table) -> Path:
+def folder(settings: Settings, table: Table | State) -> Path:
     """The folder of a table."""
     return settings.lake / "derived" / table.name
 
 
-def manifest_file(settings: Settings, table: Table) -> Path:
+def manifest_file(settings: Settings, table: Table | State) -> Path:
     """The file of a table's manifest."""
     return settings.lake / "derived" / f"{table.name}.json"
 
@@ -118,7 +118,7 @@ def stamp(path: Path) -> Stamp:
     return found.st_size, found.st_mtime_ns
 
 
-def survey(settings: Settings, table: Table) -> Survey:
+def survey(settings: Settings, table: Table | State) -> Survey:
     """Compare a table with the lake."""
     manifest = Manifest.read(settings, table)
     files = _files(settings.lake / table.dataset)

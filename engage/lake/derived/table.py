@@ -1,11 +1,11 @@
-"""What a derived table is: rows by local year, made from files of one dataset, that add up."""
+"""What a derived table is: rows by local year, made from files of one dataset, that add up; or one state a person."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Table", "local_day"]
+__all__ = ["State", "Table", "local_day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,27 @@ class Table:
     order: str
     aggregate: Callable[[str, str], str]
     merge: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One derived table of what holds now, ``data/lake/derived/<name>/state/*.parquet``: one file, renewed as a whole.
+
+    Its rows do not add up, since they depend on the order of times; so those that new files concern are made again
+    from the lake, and the others are taken over.
+
+    Args:
+        name: Its folder.
+        dataset: The dataset it is made from.
+        order: How the rows are sorted (SQL).
+        renew: SQL of the rows for three things that may follow a ``from``: the table until now (None where there is
+            none), the new files, and all files.
+    """
+
+    name: str
+    dataset: str
+    order: str
+    renew: Callable[[str | None, str, str], str]
 
 
 def local_day(time: str, timezone: str) -> str:

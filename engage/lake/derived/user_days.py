@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from engage.lake.derived.table import Table, local_day
 
-__all__ = ["USER_DAYS", "WORD", "WORDS", "aggregate"]
+__all__ = ["NO_ACTIVITY", "USER_DAYS", "WORD", "WORDS", "aggregate"]
 
 WORD = 64
 """Days in a word."""
@@ -19,7 +19,7 @@ WORDS = 6
 """Words in a row: `w0` holds the first 64 days of the year, the first of them in the lowest bit."""
 
 _KEY = ("event_name", "user_id", "anonymous_id")  # the last is null where there is a user_id
-_NO_ACTIVITY = ("App Uninstalled", "Journey Entered", "Journey Step", "Journey Exited")
+NO_ACTIVITY = ("App Uninstalled", "Journey Entered", "Journey Step", "Journey Exited")
 
 
 def aggregate(source: str, timezone: str) -> str:
@@ -38,7 +38,7 @@ def aggregate(source: str, timezone: str) -> str:
         for k in range(WORDS)
     )
     joined = ", ".join(f"bit_or(w{k}) as w{k}" for k in range(WORDS))
-    idle = ", ".join(f"'{name}'" for name in _NO_ACTIVITY)
+    idle = ", ".join(f"'{name}'" for name in NO_ACTIVITY)
     return f"""
 with dated as (
     select event_name, user_id, case when user_id is null then anonymous_id end as anonymous_id, event_time,

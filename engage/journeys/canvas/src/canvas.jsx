@@ -16,7 +16,7 @@ let clip = null; // what was copied, on any canvas of the page
 const isDark = () => document.body.classList.contains("dark") || document.body.dataset.theme === "dark" || document.documentElement.classList.contains("dark");
 
 /** Focus a node once it is drawn: it stays hidden until it was measured. */
-function focusOn(root, wanted, frames = 60) {
+function focusOn(root, wanted, frames = 600) {
   const id = wanted.current;
   if (!id) return;
   const box = root.current?.querySelector(`.react-flow__node[data-id="${id}"]`);
@@ -53,7 +53,7 @@ function Flow({ model }) {
   const [edges, setEdges, onEdgesChange] = useEdgesState([]);
   const [help, setHelp] = useState(false);
   const root = useRef(null), pane = useRef(null), side = useRef(null);
-  const sent = useRef(JSON.stringify(model.get("graph"))), next = useRef(null), wanted = useRef(null);
+  const sent = useRef(JSON.stringify(model.get("graph"))), picks = useRef(null), wanted = useRef(null), leave = useRef(null);
   const flow = useReactFlow(), theme = useTheme();
 
   /** All of it where that can be read, else its beginning. */
@@ -74,20 +74,23 @@ function Flow({ model }) {
     return () => seen.disconnect();
   }, [settle]);
 
-  const change = useCallback((make, tag) => dispatch({ kind: "change", make: (before) => make(graphs.placed(before)), tag }), []);
+  /** Change the graph; with `ids`, these nodes are picked once it is drawn. */
+  const change = useCallback((make, tag, ids) => dispatch({ kind: "change", make: (before) => make(graphs.placed(before)), tag, pick: ids && { ids } }), []);
   const names = Object.keys(figures || {});
   const shown = names.includes(overlay) ? overlay : overlay === "none" ? "" : names.at(-1) || "";
   const told = shown ? figures[shown] : null;
 
-  // The graph leaves for Python once it rests; where nothing was changed it is not sent at all.
+  // The graph leaves for Python once it rests, or when the canvas is left; where nothing was changed it is not sent at all.
   useEffect(() => {
     if (!state.past.length && !state.future.length) return undefined;
-    const timer = setTimeout(() => {
+    leave.current = () => {
       const text = JSON.stringify(graph);
       if (text !== sent.current) { sent.current = text; model.set("graph", graph); model.save_changes(); }
-    }, 150);
+    };
+    const timer = setTimeout(leave.current, 150);
     return () => clearTimeout(timer);
   }, [graph, model, state]);
+  useEffect(() => () => leave.current?.(), []);
   useEffect(() => {
     const changed = () => {
       const text = JSON.stringify(model.get("graph"));
@@ -98,8 +101,8 @@ function Flow({ model }) {
   }, [model]);
 
   useEffect(() => {
-    const pick = next.current;
-    next.current = null;
+    const pick = state.pick === picks.current ? null : state.pick?.ids;
+    picks.current = state.pick;
     setNodes((before) => {
       const old = Object.fromEntries(before.map((node) => [node.id, node]));
       return ["entry", ...Object.keys(graph.nodes)].map((id) => {
@@ -119,7 +122,7 @@ function Flow({ model }) {
       });
     });
     if (pick?.length === 1) { wanted.current = pick[0]; focusOn(root, wanted); }
-  }, [graph, faults, told, setNodes, setEdges]);
+  }, [graph, faults, told, state.pick, setNodes, setEdges]);
 
   const picked = useMemo(() => ({ nodes: nodes.filter((one) => one.selected).map((one) => one.id), edges: edges.filter((one) => one.selected).map((one) => one.id) }), [nodes, edges]);
 
@@ -127,14 +130,13 @@ function Flow({ model }) {
     const box = pane.current.getBoundingClientRect(), middle = flow.screenToFlowPosition({ x: box.left + box.width * 0.4, y: box.top + box.height * 0.5 });
     const after = picked.nodes.length === 1 ? picked.nodes[0] : null;
     const [made, id] = graphs.added(graphs.placed(graph), kind, after, [Math.round(middle.x / 10) * 10, Math.round(middle.y / 10) * 10]);
-    next.current = [id];
-    change(() => made);
+    change(() => made, null, [id]);
     const place = made.nodes[id].position, corner = flow.flowToScreenPosition({ x: place[0], y: place[1] }), zoom = flow.getZoom();
     if (corner.x < box.left || corner.y < box.top || corner.x + graphs.WIDTH * zoom > box.right || corner.y + graphs.HEIGHT * zoom > box.bottom)
       flow.setCenter(place[0] + graphs.WIDTH / 2, place[1] + graphs.HEIGHT / 2, { zoom, duration: 200 });
   };
   const remove = () => {
-    if (picked.nodes.some((id) => id !== "entry")) { next.current = []; change((before) => graphs.removed(before, picked.nodes)); }
+    if (picked.nodes.some((id) => id !== "entry")) change((before) => graphs.removed(before, picked.nodes), null, []);
     else if (picked.edges.length) change((before) => picked.edges.reduce((now, id) => graphs.connected(now, ...id.split(":"), undefined), before));
     wanted.current = null;
     root.current?.focus({ preventScroll: true });
@@ -143,8 +145,7 @@ function Flow({ model }) {
   const paste = () => {
     if (!clip) return;
     const [made, ids] = graphs.pasted(graphs.placed(graph), clip);
-    next.current = ids;
-    change(() => made);
+    change(() => made, null, ids);
   };
   const undo = () => dispatch({ kind: "undo" });
   const redo = () => dispatch({ kind: "redo" });
@@ -154,7 +155,7 @@ function Flow({ model }) {
   };
   const act = {
     replace: (id, values, renamed) => change((before) => graphs.replaced(before, id, values, renamed), `node ${id}`),
-    rename: (old, now) => { next.current = [now]; change((before) => graphs.named(before, old, now)); },
+    rename: (old, now) => change((before) => graphs.named(before, old, now), null, [now]),
     connect: (source, port, target) => change((before) => graphs.connected(before, source, port, target)),
     journey: (values) => change(() => values, "journey"),
     remove,
@@ -195,7 +196,7 @@ function Flow({ model }) {
     event.stopPropagation();
   };
 
-  return <div className={`jc ${theme}`} ref={root} tabIndex={-1} onKeyDown={keys}>
+  return <div className={`jc ${theme}`} ref={root} tabIndex={-1} onKeyDown={keys} onBlur={({ currentTarget, relatedTarget }) => !currentTarget.contains(relatedTarget) && leave.current?.()}>
     <div className="jc-bar" role="toolbar" aria-label="Journey">
       {Object.entries(graphs.KINDS).map(([kind, { title, key }]) => <button key={kind} type="button" className={`jc-add jc-${kind}`} aria-label={`add ${kind}`} title={`Add: ${title} (${key})`} onClick={() => add(kind)}>{title}</button>)}
       <span className="jc-gap" />
