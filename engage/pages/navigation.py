@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import marimo as mo
 
+from engage.pages.typed import take_all_that_is_typed
 from engage.settings import find_root
 from engage.workspace import Workspace
 
@@ -90,6 +91,7 @@ def opened(path: str | Path | None = None) -> Workspace:
     Raises:
         ConfigurationError: There is none, or its settings are wrong.
     """
+    take_all_that_is_typed()
     root = find_root(path or mo.notebook_dir() or ".")
     stamp = (root / "pyproject.toml").stat().st_mtime_ns
     with _lock:

@@ -86,7 +86,8 @@ def open_to_people(workspace: Workspace) -> None:
     """
     workspace.acts_as(service("server"))
     serve_only_people()
-    threading.Thread(target=warm, args=(workspace.settings.notebooks,), daemon=True).start()
+    # Not a daemon: one cut off within DuckDB or Polars as the interpreter ends takes the process down with an abort.
+    threading.Thread(target=warm, args=(workspace.settings.notebooks,)).start()
 
 
 def warm(folder: Path) -> None:

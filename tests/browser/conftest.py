@@ -38,12 +38,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of it, of nobody who was there before."""
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of it, of nobody who was there before; what a failed test left on it is kept in .screens/."""
     context = browser.new_context(viewport={"width": 1280, "height": 1600}, color_scheme="light")
     context.set_default_timeout(90_000)
+    before = request.session.testsfailed
     try:
-        yield context.new_page()
+        opened = context.new_page()
+        yield opened
+        if request.session.testsfailed > before:
+            _SCREENS.mkdir(exist_ok=True)
+            opened.screenshot(path=_SCREENS / f"left_{request.node.name}.png", full_page=True)
     finally:
         context.close()
 

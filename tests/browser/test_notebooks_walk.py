@@ -94,6 +94,7 @@ def test_a_new_user_gets_from_an_audience_to_its_cohort(
     page.get_by_text("Sent to ada@example.com.").wait_for()
     page.get_by_text("wrong was not sent it").wait_for()
     screen("reports")
+    page.get_by_placeholder("ada@example.com, bob@example.com").fill("ada@example.com")
     page.get_by_label("When", exact=True).select_option("every Monday at 8")
     button("Send")
     page.get_by_text("every Monday at 8.").wait_for()
