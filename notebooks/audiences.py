@@ -317,7 +317,7 @@ def _(columns_text, file, segment, size, ws):
     _beside = tuple(name.strip() for name in columns_text.value.split(",") if name.strip())
     _stem = "people" if file is None else file.name
 
-    def _file(ending):
+    def people_file(ending):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"people.{ending}"
             ws.export_people(segment, path, _beside)
@@ -329,8 +329,8 @@ def _(columns_text, file, segment, size, ws):
             mo.hstack(
                 [
                     columns_text,
-                    mo.download(lambda: _file("csv"), filename=f"{_stem}.csv", label=".csv"),
-                    mo.download(lambda: _file("parquet"), filename=f"{_stem}.parquet", label=".parquet"),
+                    mo.download(lambda: people_file("csv"), filename=f"{_stem}.csv", label=".csv"),
+                    mo.download(lambda: people_file("parquet"), filename=f"{_stem}.parquet", label=".parquet"),
                 ],
                 justify="start",
                 align="end",

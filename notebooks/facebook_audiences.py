@@ -126,7 +126,7 @@ def _(chosen, people, ws):
     mo.stop(people.is_empty())
     _stem = chosen or "all_users"
 
-    def _file(ending, plain):
+    def audience_file(ending, plain):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"audience.{ending}"
             ws.export_audience(path, chosen, plain=plain)
@@ -140,9 +140,13 @@ def _(chosen, people, ws):
             ),
             mo.hstack(
                 [
-                    mo.download(lambda: _file("csv", False), filename=f"{_stem}.csv", label="Hashed, .csv"),
-                    mo.download(lambda: _file("parquet", False), filename=f"{_stem}.parquet", label="Hashed, .parquet"),
-                    mo.download(lambda: _file("csv", True), filename=f"{_stem}_plain.csv", label="In the clear, .csv"),
+                    mo.download(lambda: audience_file("csv", False), filename=f"{_stem}.csv", label="Hashed, .csv"),
+                    mo.download(
+                        lambda: audience_file("parquet", False), filename=f"{_stem}.parquet", label="Hashed, .parquet"
+                    ),
+                    mo.download(
+                        lambda: audience_file("csv", True), filename=f"{_stem}_plain.csv", label="In the clear, .csv"
+                    ),
                 ],
                 justify="start",
                 wrap=True,

@@ -172,6 +172,7 @@ ROWS: dict[str, list[tuple[int, Any, S, R | None, bool]]] = {
         (413, "", S.PERMANENT, R.PAYLOAD_TOO_LARGE, False),
         (429, "", S.RATE_LIMITED, None, False),
         (500, "", S.TEMPORARY, None, False),
+        *((status, "", S.TEMPORARY, None, False) for status in (301, 307)),
     ],
     "webhook": [
         (204, "", S.SENT, None, False),

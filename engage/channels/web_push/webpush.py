@@ -111,7 +111,8 @@ class WebPush:
             meaning = OutcomeStatus.CONFIG_ERROR
         elif status == 429:
             meaning = OutcomeStatus.RATE_LIMITED
-        elif 500 <= status < 600:
+        elif 300 <= status < 400 or 500 <= status < 600:
+            # What redirects took nothing. It is not followed: whoever owns an endpoint would choose whom we ask.
             meaning = OutcomeStatus.TEMPORARY
         elif 400 <= status < 500:
             meaning, reason = OutcomeStatus.PERMANENT, PermanentReason.REFUSED
