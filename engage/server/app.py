@@ -46,7 +46,8 @@ def create_app(workspace: Workspace, *, fold_every: float = 1.0, notebooks: bool
     """
     keys = [key.strip() for key in secret("ENGAGE_WRITE_KEYS", needed_for="engage serve").split(",") if key.strip()]
     journal = Journal(workspace.settings.data / "journal")
-    folding = Folding(journal, workspace.lake, workspace.settings.data / "dead_letters", every=fold_every)
+    dead_letters = workspace.settings.data / "dead_letters"
+    folding = Folding(journal, workspace.lake, workspace.engine, dead_letters, every=fold_every)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

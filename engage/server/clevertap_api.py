@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engage.server.fields import ANONYMOUS, EARLIEST, Rejected, check_depth, object_of, text
+from engage.server.profile_operations import OPERATORS, checked
 from engage.vocabulary import MESSAGE_EVENTS, Channel, Event
 
 __all__ = ["Unprocessed", "translate"]
@@ -28,7 +29,6 @@ _SAID_NO = {
     "MSG-sms": (Channel.SMS,),
     "MSG-push": (Channel.PUSH, Channel.WEB_PUSH),
 }
-_OPERATORS = {"$add", "$remove", "$incr", "$decr"}
 _DATE = re.compile(r"\$D_(\d{1,11})")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+[1-9]\d{5,14}")
@@ -119,9 +119,14 @@ def _profile(
     except Rejected as error:
         raise Unprocessed(512, error.what) from None
     properties: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
     for name, value in _renamed(_dated(given), _NAMES).items():
-        if isinstance(value, Mapping) and value.keys() & _OPERATORS:
-            raise Unprocessed(512, f"{name}: {', '.join(_OPERATORS & value.keys())} is not known; give the whole value")
+        if isinstance(value, Mapping) and value.keys() & OPERATORS:
+            try:
+                operations[name] = checked(name, value)
+            except Rejected as error:
+                raise Unprocessed(512, error.what) from None
+            continue
         if isinstance(value, Mapping) and "$set" in value:
             value = value["$set"]
         elif isinstance(value, Mapping) and "$delete" in value:
@@ -133,9 +138,13 @@ def _profile(
         properties["phone"] = phone = str(phone).replace(" ", "")
         if not _PHONE.fullmatch(phone):
             raise Unprocessed(516, "Phone is not a number with + and the country's code")
-    found: list[dict[str, dict[str, Any]]] = [
-        {"profiles": {**base, "user_id": first, "properties": properties, "source": _source(user)}}
-    ]
+    row = {**base, "user_id": first, "properties": properties, "source": _source(user)}
+    if operations:
+        if wrong := operations.keys() & set(_NAMES.values()):
+            raise Unprocessed(512, f"{min(wrong)} has one value; give it whole")
+        # They build on what is there once they come, whatever time they bear.
+        row |= {"operations": operations, "changed_at": base["received_at"]}
+    found: list[dict[str, dict[str, Any]]] = [{"profiles": row}]
     for name, channels in _SAID_NO.items():
         if given.get(name) is not False:  # a nightly upload of true must not undo what a person said on the page
             continue

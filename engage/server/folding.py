@@ -18,8 +18,10 @@ from engage.lake.landing import Lake
 from engage.lake.records import event_rows
 from engage.lake.schema import DATASETS
 from engage.lake.storage import write_atomically
+from engage.query.engine import Engine
 from engage.server.journal import Journal
 from engage.server.json_text import decode
+from engage.server.profile_operations import work_out
 
 __all__ = ["Folding", "fold"]
 
@@ -32,12 +34,14 @@ class Folding:
     Args:
         journal: The log.
         lake: Where rows go.
+        engine: Tells what is known of people whose profiles are counted on.
         dead_letters: Folder of the messages that could not be taken.
         every: Seconds between two landings.
     """
 
-    def __init__(self, journal: Journal, lake: Lake, dead_letters: Path, *, every: float) -> None:
-        self._journal, self._lake, self._dead_letters, self._every = journal, lake, dead_letters, every
+    def __init__(self, journal: Journal, lake: Lake, engine: Engine, dead_letters: Path, *, every: float) -> None:
+        self._journal, self._lake, self._engine = journal, lake, engine
+        self._dead_letters, self._every = dead_letters, every
         self._turn = asyncio.Lock()
         self.well = True
         """Whether the last landing went well."""
@@ -66,7 +70,7 @@ class Folding:
         try:
             async with self._turn:
                 upto = self._journal.received()
-                await asyncio.to_thread(fold, self._journal, self._lake, self._dead_letters)
+                await asyncio.to_thread(fold, self._journal, self._lake, self._engine, self._dead_letters)
                 self._journal.landed(upto)
             self.well = True
         except (EngageError, OSError) as error:  # the journal keeps everything; the next turn tries again
@@ -74,7 +78,7 @@ class Folding:
             _log.error("events could not be landed yet: %s", type(error).__name__)
 
 
-def fold(journal: Journal, lake: Lake, dead_letters: Path) -> int:
+def fold(journal: Journal, lake: Lake, engine: Engine, dead_letters: Path) -> int:
     """Land what the journal holds.
 
     Repeating it after a kill lands nothing twice: rows carry their ids, and dead letters the name of their file.
@@ -82,6 +86,7 @@ def fold(journal: Journal, lake: Lake, dead_letters: Path) -> int:
     Args:
         journal: The log.
         lake: Where rows go.
+        engine: Tells what is known of people whose profiles are counted on.
         dead_letters: Folder of the messages that could not be taken.
 
     Returns:
@@ -93,6 +98,7 @@ def fold(journal: Journal, lake: Lake, dead_letters: Path) -> int:
     count = 0
     for path in journal.closed():
         rows, rejected = _read(path)
+        rejected += work_out(rows, engine)
         tables = _tables(rows, rejected)
         if tables:
             lake.land_all(tables)

@@ -34,7 +34,8 @@ PROFILE = {
     "objectId": "-2ce3cca2",
     "FBID": "34322423",
     "ts": TS,
-    "profileData": {"Name": "Ada", "Email": "ada@example.com", "Phone": "+491701234567", "Plan": {"$set": "gold"}},
+    "profileData": {"Name": "Ada", "Email": "ada@example.com", "Phone": "+491701234567", "Plan": {"$set": "gold"}}
+    | {"Visits": {"$incr": 2}},
 }
 
 
@@ -73,8 +74,11 @@ def test_clevertaps_own_client(server: Any, node: Any, landed: Any, workspace: e
         "Delivery": "2026-02-14T00:00:00Z",
         "Items": [{"Category": "books"}],
     }
-    (person,) = workspace.sql("select user_id, name, email, phone, properties->>'$.Plan' as plan from profiles").rows()
-    assert person == ("ada", "Ada", "ada@example.com", "+491701234567", "gold")
+    (person,) = workspace.sql(
+        "select user_id, name, email, phone, properties->>'$.Plan' as plan, properties->>'$.Visits' as visits "
+        "from profiles"
+    ).rows()
+    assert person == ("ada", "Ada", "ada@example.com", "+491701234567", "gold", "2")
     assert workspace.sql("select user_id, channel, platform, token from devices").rows() == [
         ("ada", "push", "android", "frfsgvrwe:APfdsafsg")
     ]
@@ -97,7 +101,10 @@ def test_one_bad_record_loses_no_other_and_is_given_back(
         (526, {"type": "event", "objectId": ["x"], "evtName": "X"}),
         (515, {"type": "profile", "identity": "ada", "profileData": {"Email": "nowhere"}}),
         (516, {"type": "profile", "identity": "ada", "profileData": {"Phone": "0170 1234567"}}),
-        (512, {"type": "profile", "identity": "ada", "profileData": {"Score": {"$incr": 1}}}),
+        (512, {"type": "profile", "identity": "ada", "profileData": {"Score": {"$incr": "1"}}}),
+        (512, {"type": "profile", "identity": "ada", "profileData": {"Score": {"$incr": 1, "$decr": 1}}}),
+        (512, {"type": "profile", "identity": "ada", "profileData": {"Tags": {"$add": []}}}),
+        (512, {"type": "profile", "identity": "ada", "profileData": {"Email": {"$add": ["a@example.com"]}}}),
         (530, {"type": "token", "tokenData": {"id": "x", "type": "fcm"}}),
         (532, {"type": "token", "objectId": "o", "tokenData": {"type": "fcm"}}),
         (533, {"type": "token", "objectId": "o", "tokenData": {"id": "x"}}),
