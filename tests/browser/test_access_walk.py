@@ -94,6 +94,8 @@ def test_from_the_first_link_to_home_through_the_navigation_and_out(
     page.get_by_text("people active").first.wait_for()
     page.get_by_text("ada@example.com").first.wait_for()
     screen("access_home")
+    for up in ("..%2f", "..%2f..%2f", "%2e%2e/", "..%5c", "home/..%2f..%2f", "home/%2e%2e/%2e%2e/"):
+        assert "tool.engage" not in page.request.get(f"{running.url}/notebooks/{up}pyproject.toml").text(), up
     page.get_by_role("link", name="Message settings", exact=True).first.click()
     page.get_by_placeholder("Onboarding").fill("Spring")
     page.get_by_role("button", name="Make label").click()

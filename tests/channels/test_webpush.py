@@ -124,7 +124,7 @@ def test_a_token_is_kept_for_its_origin_and_renewed_before_it_ends() -> None:
         (429, OutcomeStatus.RATE_LIMITED, None, False),
         (500, OutcomeStatus.TEMPORARY, None, False),
         (503, OutcomeStatus.TEMPORARY, None, False),
-        (301, OutcomeStatus.UNKNOWN, None, False),
+        (301, OutcomeStatus.TEMPORARY, None, False),
         (299, OutcomeStatus.UNKNOWN, None, False),
     ],
 )
