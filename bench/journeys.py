@@ -77,6 +77,9 @@ def main(events: int = 10_000_000, waiting: int = 1_000_000) -> None:
         begun = time.perf_counter()
         moves = advance(workspace.engine, record, state, END, ordered=False)
         print(f"90 days in one tick: {moves:,} moves in {time.perf_counter() - begun:.2f} s")
+        begun = time.perf_counter()
+        found = workspace.create_journey("onboarding", VALUES).simulate(BEGIN, END)
+        print(f"simulated, with its {found.recipients.height:,} messages planned: {time.perf_counter() - begun:.2f} s")
         crowd = (
             f"select 'onboarding' as journey_id, 1::integer as version, 'w' || range as user_id, "
             f"timestamptz '{END.isoformat()}' - to_microseconds(1) as entry_at, 2::integer as seq, 'week' as node, "

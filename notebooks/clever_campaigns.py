@@ -106,14 +106,21 @@ def _(filled, moment, try_button, ws):
             mo.hstack(
                 [
                     mo.stat(f"{_found.entries:,}", label="would have entered", bordered=True),
-                    mo.stat(f"{sum(_sent['messages']):,}", label="messages, before consent and caps", bordered=True),
-                    mo.stat(f"{sum(_sent['held_out']):,}", label="messages held out", bordered=True),
+                    mo.stat(f"{sum(_sent['messages']):,}", label="messages would be sent", bordered=True),
+                    mo.stat(f"{sum(_sent['held_out']):,}", label="held out, to compare", bordered=True),
+                    mo.stat(f"{sum(_sent['excluded']):,}", label="left out", bordered=True),
                     mo.stat(f"{sum(_sent['cost']):,.2f}", label="cost, by data/prices.toml", bordered=True),
                 ],
                 justify="start",
                 wrap=True,
             ),
-            pages.table(_nodes.drop("median_seconds"), label="Step by step", page_size=20)
+            mo.ui.tabs(
+                {
+                    "Step by step": pages.table(_nodes.drop("median_seconds"), page_size=20),
+                    "Messages": pages.table(_sent) if _sent.height else mo.md("None."),
+                    "Left out, and why": pages.table(_found.left_out) if _found.left_out.height else mo.md("Nobody."),
+                }
+            )
             if _found.entries
             else pages.nothing(
                 "**Nobody would have entered in the past 30 days.** Change the answers above, or wait for the events."

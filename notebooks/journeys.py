@@ -161,7 +161,10 @@ def _(against, days, drawing, drawn, is_valid, journey, simulate_button, times, 
         )
         if _found.inside.height
         else mo.md("Nobody is inside at the end of a day."),
-        "Who would be sent what": pages.table(_found.sample) if _found.sample.height else mo.md("Nobody."),
+        "Left out, and why": pages.table(_found.left_out) if _found.left_out.height else mo.md("Nobody."),
+        "Who would be sent what": pages.table(_found.recipients, page_size=15)
+        if _found.recipients.height
+        else mo.md("Nobody."),
     }
     if _before is not None:
         _words = {"first": "saved", "second": "drawn"}
@@ -176,7 +179,9 @@ def _(against, days, drawing, drawn, is_valid, journey, simulate_button, times, 
             mo.hstack(
                 [
                     mo.stat(f"{_found.entries:,}", label="would have entered", bordered=True),
-                    mo.stat(f"{sum(_sent['messages']):,}", label="messages, before consent and caps", bordered=True),
+                    mo.stat(f"{sum(_sent['messages']):,}", label="messages would be sent", bordered=True),
+                    mo.stat(f"{sum(_sent['held_out']):,}", label="held out, to compare", bordered=True),
+                    mo.stat(f"{sum(_sent['excluded']):,}", label="left out", bordered=True),
                     mo.stat(f"{max(_sent['busiest_hour'], default=0):,}", label="in the busiest hour", bordered=True),
                     mo.stat(f"{sum(_sent['cost']):,.2f}", label="cost, by data/prices.toml", bordered=True),
                 ],

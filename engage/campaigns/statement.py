@@ -11,9 +11,9 @@ from engage.campaigns.campaign import Campaign
 from engage.campaigns.limits import PERIODS, Cap, global_control, relevant_caps
 from engage.campaigns.reach import reached_at, written_sql
 from engage.campaigns.schedule import Occurrence
+from engage.campaigns.send_times import late_sql, quiet_sql, send_at_sql, zone_sql
 from engage.query.check import require_reproducible
 from engage.query.engine import Engine
-from engage.query.files import literal
 from engage.vocabulary import Channel
 
 __all__ = ["UNREACHED", "statement"]
@@ -104,7 +104,6 @@ from planned
 order by planned <> 'send', planned, user_id
 """
 _UNTIMED = "select * from judged"
-_SEND_AT = "case when $start_at::timestamptz > $at::timestamptz then $start_at end"
 
 
 def statement(
@@ -115,6 +114,7 @@ def statement(
     clock: datetime,
     share: tuple[float, float] = (0.0, 1.0),
     people: str | None = None,
+    timed: bool = True,
 ) -> tuple[str, dict[str, object]]:
     """The plan's SQL and the values of its parameters.
 
@@ -129,6 +129,7 @@ def statement(
         share: The part of a stable split of all people it is for: all, a sample, or the rest.
         people: SQL of `user_id` and `event` in place of the campaign's own audience: whom another channel does not
             reach.
+        timed: False asks only what does not depend on when a message leaves: no caps, no quiet hours.
 
     Raises:
         PlanError: The audience's SQL does not give users.
@@ -150,17 +151,19 @@ def statement(
         "start_at": campaign.start,
         "end_at": campaign.end,
     }
-    caps = () if campaign.transactional else relevant_caps(settings, campaign.caps, campaign.channel, campaign.labels)
+    caps: tuple[Cap, ...] = ()
+    if timed and not campaign.transactional:
+        caps = relevant_caps(settings, campaign.caps, campaign.channel, campaign.labels)
     more: list[tuple[str, str]] = []
     joins: list[str] = []
     capped = _caps(caps, more, joins, binder)
     in_campaign = _not_in(campaign, more, joins, binder)
     data = _data(campaign, more, joins)
-    send_at = _send_at(campaign, occurrence, more, joins, binder)
-    quiet = campaign.quiet_hours if not campaign.transactional else None
+    send_at = send_at_sql(campaign, occurrence, more, joins, binder)
+    quiet = campaign.quiet_hours if timed and not campaign.transactional else None
     by_clock = quiet or campaign.schedule.local_time or campaign.schedule.usual_hour
     address = reached_at(settings, campaign, more, joins, binder)
-    zone = _zone(engine, more, joins) if by_clock else "null"
+    zone = zone_sql(settings.timezone, more, joins) if by_clock else "null"
     query = _QUERY.format(
         everyone=people or everyone_sql(engine, campaign, occurrence, clock, share, binder),
         excluded=excluded_sql(engine, campaign),
@@ -174,8 +177,8 @@ def statement(
         in_campaign=in_campaign,
         capped=capped,
         data=data,
-        timed=_quiet(campaign, binder) if quiet else _UNTIMED,
-        late=_late(campaign, binder),
+        timed=quiet_sql(quiet, binder) if quiet else _UNTIMED,
+        late=late_sql(campaign),
         variant=bucket_sql("'variant:' || $campaign"),
         control=bucket_sql("'control:' || $campaign", "user_id"),
         global_control=bucket_sql("'global-control'", "user_id"),
@@ -241,66 +244,6 @@ def _data(campaign: Campaign, more: list[tuple[str, str]], joins: list[str]) -> 
     )
     joins.append("left join details on details.user_id = everyone.user_id")
     return "details.data"
-
-
-def _send_at(
-    campaign: Campaign,
-    occurrence: Occurrence,
-    more: list[tuple[str, str]],
-    joins: list[str],
-    binder: Binder,
-) -> str:
-    schedule = campaign.schedule
-    if schedule.local_time is not None:
-        day = binder.bind(datetime.combine(occurrence.day or occurrence.at.date(), schedule.local_time))
-        return f"greatest(timezone(zone, {day}::timestamp), $start_at::timestamptz)"
-    if schedule.usual_hour:
-        more.append(
-            (
-                "habits",
-                "select user_id, arg_max(hour, (n, -hour)) as hour from (select user_id, "
-                "extract('hour' from timezone('UTC', event_time)) as hour, count(*) as n from activity "
-                "where event_time > $at::timestamptz - interval 60 day and event_time <= $at::timestamptz "
-                "group by all) group by user_id",
-            )
-        )
-        joins.append("left join habits on habits.user_id = everyone.user_id")
-        begun = "timezone('UTC', date_trunc('day', timezone('UTC', $at::timestamptz)))"
-        usual = f"{begun} + habits.hour * interval 1 hour"
-        return (
-            f"greatest(case when habits.hour is not null then case when {usual} < $at::timestamptz "
-            f"then {usual} + interval 1 day else {usual} end end, {_SEND_AT})"
-        )
-    return _SEND_AT if campaign.start else "null::timestamptz"
-
-
-def _zone(engine: Engine, more: list[tuple[str, str]], joins: list[str]) -> str:
-    """A person's time zone, or the workspace's where theirs is not known."""
-    more.append(("zones", "select distinct name from pg_timezone_names()"))
-    joins.append("left join zones on zones.name = profiles.timezone")
-    return f"coalesce(zones.name, {literal(engine.settings.timezone)})"
-
-
-def _quiet(campaign: Campaign, binder: Binder) -> str:
-    quiet = campaign.quiet_hours
-    assert quiet is not None
-    begin, end = binder.bind(quiet.begin), binder.bind(quiet.end)
-    local = "timezone(zone, coalesce(send_at, $at::timestamptz))"
-    clock = f"{local}::time"
-    between = f"({clock} >= {begin} {'or' if quiet.begin > quiet.end else 'and'} {clock} < {end})"
-    if quiet.skip:
-        reason = f"coalesce(reason, case when {between} then 'quiet_hours' end)"
-        return f"select * exclude (reason), {reason} as reason from judged"
-    seconds = quiet.end.hour * 3600 + quiet.end.minute * 60
-    morning = f"date_trunc('day', {local}) + {seconds} * interval 1 second"
-    waits = f"timezone(zone, {morning} + case when {clock} >= {end} then interval 1 day else interval 0 day end)"
-    return f"select * exclude (send_at), case when {between} then {waits} else send_at end as send_at from judged"
-
-
-def _late(campaign: Campaign, binder: Binder) -> str:
-    if campaign.schedule.local_time is None:
-        return ""
-    return "when send_at < $at::timestamptz - interval 1 hour then 'local_time_passed'"
 
 
 def _variants(campaign: Campaign, params: dict[str, object]) -> str:

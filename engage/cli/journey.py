@@ -58,7 +58,9 @@ def picture(context: click.Context, name: str) -> None:
 @click.option("--to", "until", required=True, metavar="TIME", help="Until before when.")
 @click.option("--step", metavar="LENGTH", help='How far each tick goes, e.g. "1 day".')
 @click.option("--against", metavar="VERSION", type=int, help="Beside this published version.")
-@click.option("--show", "part", type=click.Choice(["nodes", "days", "people"]), default="nodes", show_default=True)
+@click.option(
+    "--show", "part", type=click.Choice(["nodes", "days", "reasons", "people"]), default="nodes", show_default=True
+)
 @format_option
 @click.pass_context
 def simulate(
@@ -79,13 +81,16 @@ def simulate(
         show(compared(before, found), format_)
         return
     if part != "nodes":
-        show(found.inside if part == "days" else found.sample, format_)
+        parts = {"days": found.inside, "reasons": found.left_out, "people": found.recipients}
+        show(parts[part].head(100) if format_ == "table" else parts[part], format_)
         return
     if format_ == "table":
         say(f"{found.entries:,} entries, {found.moves:,} moves")
     show(found.nodes, format_)
     if format_ == "table" and found.messages.height:
         show(found.messages, format_)
+    if format_ == "table" and found.left_out.height:
+        show(found.left_out, format_)
 
 
 @journey.command()

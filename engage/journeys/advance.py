@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+import pyarrow.parquet as pq
+
 from engage.journeys.record import Record, State, spans
 from engage.journeys.tick import Tick
 from engage.query.engine import Engine
 
 __all__ = ["advance"]
+
+_MANY = 500_000
+"""Rows that are not written a second time for the sake of one file."""
 
 
 def advance(
@@ -56,6 +61,17 @@ def advance(
                 ordered,
                 drafts or {},
             )
-            total += record.append(span[1], tick.run)
+            total += record.append(span[1], tick.run) if ordered else _adopt(record, tick)
     state.until = until
     return total
+
+
+def _adopt(record: Record, tick: Tick) -> int:
+    """Record a simulation's tick: many moves in the files they were worked out in, few as one."""
+    files = tick.files()
+    count = sum(pq.read_metadata(file).num_rows for file in files)
+    if count >= _MANY:
+        record.adopt(tick.span[1], files)
+    elif count:
+        record.append(tick.span[1], lambda target: tick.join(files, target))
+    return count

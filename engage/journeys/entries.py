@@ -51,6 +51,7 @@ def entries_sql(
     walks: str,
     folder: Path,
     drafts: Mapping[str, str],
+    detailed: bool = True,
 ) -> str:
     """SQL of the entries: `user_id`, `entry_at`, `detail`, one row an entry.
 
@@ -65,22 +66,23 @@ def entries_sql(
         walks: SQL of all walks so far: `user_id`, `entry_at`.
         folder: Where it may put what it has to ask first.
         drafts: See :func:`segment_sql`.
+        detailed: Whether the event that lets somebody in is told, in `detail`.
     """
     entry = journey.entry
     begin = max(span[0], journey.start) if journey.start else span[0]
     end = min(span[1], journey.end) if journey.end else span[1]
-    told = _told(engine, journey, binder, (begin, end), launched_at, folder, drafts)
+    told = _told(engine, journey, binder, (begin, end), launched_at, folder, drafts, detailed)
     spans = " or ".join(f"t >= {literal(since)} and t < {literal(until)}" for since, until in open_spans) or "false"
     gap = int(entry.again_after.total_seconds() * 1_000_000) if entry.again_after else None
     detail = (
         "json_object('name', told.detail.name, 'time', told.detail.event_time::varchar, "
         "'properties', coalesce(told.detail.properties, '{}')::json)::varchar"
-        if entry.kind == "event"
+        if entry.kind == "event" and detailed
         else "told.detail"
     )
     # Who enters only once enters by the first; of what happens at the same instant the first id counts.
     first = (
-        "select user_id, min(t) as t, arg_min(detail, (t, detail)) as detail"
+        f"select user_id, min(t) as t, {'arg_min(detail, (t, detail))' if detailed else 'null::varchar'} as detail"
         if gap is None
         else "select user_id, t, min(detail) as detail"
     )
@@ -159,6 +161,7 @@ def _told(
     launched_at: datetime,
     folder: Path,
     drafts: Mapping[str, str],
+    detailed: bool,
 ) -> str:
     """SQL of all who might enter: `user_id`, `t`, `detail`."""
     entry = journey.entry
@@ -180,7 +183,11 @@ def _told(
         return _dated(engine, journey, binder, span)
     found = select_events(entry.event, binder)
     # The event as it is: only of those who enter is it made into JSON.
-    detail = "struct_pack(id := event_id, name := event_name, event_time := event_time, properties := properties)"
+    detail = (
+        "struct_pack(id := event_id, name := event_name, event_time := event_time, properties := properties)"
+        if detailed
+        else "null::varchar"
+    )
     return (
         f"select user_id, {EFFECTIVE.format(time='event_time')} as t, {detail} as detail from {found.relation} "
         f"where {found.condition} and event_time < {literal(until)} "

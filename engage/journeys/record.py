@@ -202,6 +202,12 @@ class Record:
         finally:
             staged.unlink(missing_ok=True)
 
+    def adopt(self, until: datetime, files: Sequence[Path]) -> None:
+        """Add one tick's files as they are; not for a record that is kept: a kill may leave some of them out."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number, file in enumerate(files):
+            file.rename(self.folder / f"tick-{stamp(until)}.{number:05}.parquet")
+
     def moves(self, since: datetime | None = None) -> str:
         """SQL of the moves, in the columns of the record, of the ticks that ended after a time."""
         files = [str(file) for file in self.ticks() if since is None or self.ended(file) > since]

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from engage.journeys.advance import advance
-from engage.journeys.graph import Journey
+from engage.journeys.graph import Branch, ChannelChoice, Journey
+from engage.journeys.recipients import simulated_recipients
 from engage.journeys.record import Record, State, Version
 from engage.journeys.report import edge_counts, node_counts
 from engage.query.engine import Engine
@@ -29,9 +30,10 @@ class Simulation:
         nodes: As of :func:`engage.journeys.report.node_counts`.
         edges: As of :func:`engage.journeys.report.edge_counts`.
         inside: `day`, `node`, `people` who were there at the end of the day; one row a day and node.
-        messages: `node`, `channel`, `messages` (before consent, caps and quiet hours are asked), `held_out`,
-            `busiest_hour` (the most in one hour), `cost`; one row a message node.
-        sample: `node`, `user_id`, `entered_at` of the first who would have been sent something, up to 100.
+        messages: `node`, `channel`, `messages` (that would have been sent), `held_out`, `excluded`, `busiest_hour` (the
+            most that leave in one hour), `cost`; one row a message node and channel.
+        left_out: `node`, `channel`, `reason` (no consent, a cap, quiet hours …), `messages`; one row each.
+        recipients: As of :func:`engage.journeys.recipients.simulated_recipients`: one row a message.
     """
 
     entries: int
@@ -40,7 +42,8 @@ class Simulation:
     edges: pl.DataFrame
     inside: pl.DataFrame
     messages: pl.DataFrame
-    sample: pl.DataFrame
+    left_out: pl.DataFrame
+    recipients: pl.DataFrame
 
 
 def simulate(
@@ -57,7 +60,8 @@ def simulate(
     """Run a journey over a span of history with the same SQL as the tick; nothing is sent or recorded.
 
     Conditions on segments and channels are asked at the end of each step; on message views nothing is known, so they
-    are not met. All else is exact whatever the step.
+    are not met. All else is exact whatever the step. Whom each message would have been sent to is asked as planning
+    does; see :func:`engage.journeys.recipients.simulated_recipients`.
 
     Args:
         engine: What answers.
@@ -65,7 +69,7 @@ def simulate(
         values: Its file, as TOML values.
         since: From when.
         until: Until before when.
-        step: How far each tick goes; None for all in one.
+        step: How far each tick goes; None for all in one. Where nothing depends on it, all goes in one anyway.
         prices: A message's price by channel.
         drafts: SQL of segments that have no file yet, by name.
     """
@@ -74,12 +78,14 @@ def simulate(
         record = Record(engine.settings, name, folder / "record")
         state = State([Version(1, since, dict(values))], since)
         reached = since
+        step = step if _asks_at_the_end(journey) else None
         while reached < until:
             reached = min(reached + step, until) if step else until
             advance(engine, record, state, reached, ordered=False, drafts=drafts)
             if reached < until:
                 record.tidy(engine)
         moves = record.moves()
+        recipients = simulated_recipients(engine, journey, moves, (since, until), folder)
         counts = engine.frame(f"select count(*) filter (seq = 0), count(*) from ({moves})").row(0)
         return Simulation(
             int(counts[0]),
@@ -87,21 +93,27 @@ def simulate(
             node_counts(engine, moves),
             edge_counts(engine, moves),
             engine.frame(_INSIDE.format(moves=moves, since=literal(since), until=literal(until))),
-            _messages(engine, journey, moves, prices or {}),
-            _sample(engine, journey, moves),
+            _messages(recipients, prices or {}),
+            _left_out(recipients),
+            recipients,
         )
 
 
+def _asks_at_the_end(journey: Journey) -> bool:
+    """Whether anything is asked as of the end of a tick, so that it matters how long one is."""
+    does = [node.does for node in journey.nodes.values()]
+    branches = [one for one in does if isinstance(one, Branch)]
+    return any(isinstance(one, ChannelChoice) for one in does) or any(
+        case.kind == "segment" for branch in branches for case in branch.cases
+    )
+
+
 _INSIDE = """
-with stays as (
-    select node, entered_at, due_at, lead(entered_at) over (partition by user_id, entry_at order by seq) as left_at
-    from ({moves})
-),
-changes as (
-    select local_date(entered_at) as day, node, count(*) as n from stays where due_at is not null group by all
-    union all
-    select local_date(left_at) as day, node, -count(*) as n from stays
-    where due_at is not null and left_at is not null group by all
+with changes as (
+    select local_date(entered_at) as day, node, count(*) as n from ({moves}) where due_at is not null group by all
+    union all  -- a move into a node is one out of where it came from
+    select local_date(entered_at) as day, came_from as node, -count(*) as n from ({moves})
+    where came_from is not null group by all
 ),
 days as (
     select unnest(
@@ -115,38 +127,31 @@ group by all having people > 0 order by all
 """
 
 
-def _messages(engine: Engine, journey: Journey, moves: str, prices: Mapping[str, float]) -> pl.DataFrame:
-    held = "('0x' || left(sha256('control:' || journey_id || ':' || user_id), 8))::ubigint / 4294967296.0"
-    share = journey.control_percent / 100
-    hours = engine.frame(
-        f"select node, date_trunc('hour', entered_at) as hour, count(*) filter ({held} >= {share}) as messages, "
-        f"count(*) filter ({held} < {share}) as held_out from ({moves}) "
-        f"where list_contains($nodes, node) group by all",
-        {"nodes": list(journey.messages) or [""]},
-    )
-    found = hours.group_by("node").agg(
-        pl.col("messages").sum(), pl.col("held_out").sum(), pl.col("messages").max().alias("busiest_hour")
-    )
-    channels = {node: str(journey.messages[node].does.channel) for node in found["node"]}  # type: ignore[union-attr]
-    costs = [n * prices.get(channels[node], 0.0) for node, n in zip(found["node"], found["messages"], strict=True)]
+def _messages(recipients: pl.DataFrame, prices: Mapping[str, float]) -> pl.DataFrame:
+    planned, hour = pl.col("planned"), pl.col("send_at").dt.truncate("1h")
+    busiest = hour.filter(planned == "send").value_counts(name="n").struct.field("n").max()
     return (
-        found.with_columns(
-            pl.col("node").replace_strict(channels, return_dtype=pl.String).alias("channel")
-            if channels
-            else pl.lit("").alias("channel"),
-            pl.Series("cost", costs, pl.Float64),
+        recipients.group_by("node", "channel")
+        .agg(
+            *((planned == word).sum().alias(name) for word, name in _PLANNED.items()),
+            busiest.fill_null(0).alias("busiest_hour"),
         )
-        .select("node", "channel", "messages", "held_out", "busiest_hour", "cost")
-        .sort("node")
+        .with_columns(
+            pl.col("messages", "held_out", "excluded", "busiest_hour").cast(pl.Int64),
+            (pl.col("messages") * pl.col("channel").replace_strict(prices, default=0.0)).alias("cost")
+            if prices
+            else pl.lit(0.0).alias("cost"),
+        )
+        .sort("node", "channel")
     )
 
 
-def _sample(engine: Engine, journey: Journey, moves: str) -> pl.DataFrame:
-    return engine.frame(
-        f"select node, user_id, entered_at from ({moves}) where list_contains($nodes, node) "
-        "order by entered_at, user_id limit 100",
-        {"nodes": list(journey.messages) or [""]},
-    )
+_PLANNED = {"send": "messages", "held_out": "held_out", "excluded": "excluded"}
+
+
+def _left_out(recipients: pl.DataFrame) -> pl.DataFrame:
+    left = recipients.filter(pl.col("planned") == "excluded")
+    return left.group_by("node", "channel", "reason").agg(pl.len().cast(pl.Int64).alias("messages")).sort(pl.all())
 
 
 def compared(first: Simulation, second: Simulation) -> pl.DataFrame:
@@ -159,7 +164,9 @@ def compared(first: Simulation, second: Simulation) -> pl.DataFrame:
 
     def told(found: Simulation) -> pl.DataFrame:
         nodes = found.nodes.group_by("node", maintain_order=True).agg(pl.col("entered").sum())
-        return nodes.join(found.messages.select("node", "channel", "messages", "cost"), on="node", how="left")
+        by_node = found.messages.group_by("node", maintain_order=True)
+        sent = by_node.agg(pl.col("channel").str.join(", "), pl.col("messages", "cost").sum())
+        return nodes.join(sent, on="node", how="left")
 
     both = told(first).join(
         told(second), on="node", how="full", coalesce=True, suffix="_second", maintain_order="left_right"

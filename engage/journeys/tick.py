@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pyarrow.parquet as pq
 
@@ -47,7 +48,8 @@ class Tick:
         folder: An empty folder inside the lake, for what it works out.
         launched_at: When it was launched.
         open_spans: When people may enter.
-        ordered: Whether the rows are to be in the order of the record, so that equal moves are equal bytes.
+        ordered: Whether the rows are to be in the order of the record, so that equal moves are equal bytes, and to tell
+            what let people in.
         drafts: SQL of segments that have no file yet.
     """
 
@@ -73,16 +75,24 @@ class Tick:
         Returns:
             How many moves there were, entries among them.
         """
-        self._enter(self.newest)
-        moves = [self._path("entries")]
-        for version, journey in self.versions.items():
-            moves += self._walk(version, journey, newest=version == self.newest)
+        return self.join(self.files(), target)
+
+    def join(self, moves: Sequence[Path], target: Path) -> int:
+        """Write files of moves as one; see :meth:`run`."""
         count = sum(pq.read_metadata(path).num_rows for path in moves)
         if count:
             files = literal([str(path) for path in moves])
             order = "order by entered_at, user_id, entry_at, seq" if self.ordered else ""
             self._copy(f"select {_COLUMNS} from read_parquet({files}) {order}", target)
         return count
+
+    def files(self) -> list[Path]:
+        """Work out the moves; the files of them, one a round, with more columns than the record's."""
+        self._enter(self.newest)
+        moves = [self._path("entries")]
+        for version, journey in self.versions.items():
+            moves += self._walk(version, journey, newest=version == self.newest)
+        return moves
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.parquet"
@@ -96,7 +106,9 @@ class Tick:
             params["until"] = self.span[1]
         used = self.engine.parameters(query)
         given = {name: value for name, value in params.items() if name in used}
-        self.engine.copy(query, given, path, as_of=self.span[1])
+        kept = path.parent != self.folder
+        compression: Literal["zstd", "lz4_raw"] = "zstd" if kept else "lz4_raw"
+        self.engine.copy(query, given, path, as_of=self.span[1], compression=compression)
         return pq.read_metadata(path).num_rows
 
     def _enter(self, version: int) -> None:
@@ -113,6 +125,7 @@ class Tick:
             walks=f"select user_id, entry_at from ({self.walks})",
             folder=self.folder,
             drafts=self.drafts,
+            detailed=self.ordered,
         )
         self._copy(entry_rows(journey, version, entries), self._path("entries"), binder)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -210,6 +210,7 @@ class Engine:
         *,
         as_of: datetime | None = None,
         known_at: datetime | None = None,
+        compression: Literal["zstd", "lz4_raw"] = "zstd",
     ) -> None:
         """Run one select and write the result as one Parquet file, whole or not at all, without holding it in memory.
 
@@ -219,6 +220,7 @@ class Engine:
             path: The file, inside the workspace.
             as_of: As for :meth:`frame`.
             known_at: As for :meth:`frame`.
+            compression: ``zstd`` for what is kept, ``lz4_raw`` for what is read once and thrown away.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -226,7 +228,7 @@ class Engine:
             cursor = self._cursor(query, params or {}, as_of, known_at)
             try:
                 cursor.execute(
-                    f"copy ({query}) to {literal(str(temporary))} (format parquet, compression zstd)",
+                    f"copy ({query}) to {literal(str(temporary))} (format parquet, compression {compression})",
                     dict(params or {}),
                 )
                 temporary.replace(path)

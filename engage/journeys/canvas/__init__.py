@@ -92,7 +92,7 @@ def figures(nodes: pl.DataFrame, edges: pl.DataFrame, messages: pl.DataFrame | N
     summed_nodes = summed.agg(pl.col("entered", "waiting").sum(), pl.col("median_seconds").last())
     entered = dict(summed_nodes.select("node", "entered").rows())
     entries = entered.get(ENTRY, 0)
-    costs = dict(messages.select("node", "cost").rows()) if messages is not None else {}
+    costs = dict(messages.group_by("node").agg(pl.col("cost").sum()).rows()) if messages is not None else {}
     told = {
         row["node"]: {**row, "share": row["entered"] / entries if entries else None, "cost": costs.get(row["node"])}
         for row in summed_nodes.iter_rows(named=True)
