@@ -96,13 +96,15 @@ def _(journey_choice, ws):
     mo.stop(not journey_choice.value)
     journey = pages.tried(lambda: ws.journey(journey_choice.value))
     status = journey.status()
-    _live = {"live": figures(status, journey.edges())} if status.height else {}
+    lifts = journey.lifts() if status.height else None
+    _lift = journey.lift() if lifts is not None and lifts.height else None
+    _live = {"live": figures(status, journey.edges(), lift=_lift)} if status.height else {}
     drawing = Canvas.of(
         journey.values(), choices(ws.engine, [one.name for one in ws.segments()]), _live, journey.check()
     )
     canvas = mo.ui.anywidget(drawing)
     canvas
-    return canvas, drawing, journey, status
+    return canvas, drawing, journey, lifts, status
 
 
 @app.cell
@@ -137,9 +139,10 @@ def _(names, ws):
 
 
 @app.cell
-def _(drawn, is_valid, journey, save_button, ws):
+def _(drawn, is_valid, journey, save_button, set_launches, ws):
     mo.stop(not save_button.value or not is_valid)
     pages.tried(lambda: ws.save_journey(journey.definition.journey_id, drawn))
+    set_launches(lambda count: count + 1)  # where people would move to depends on what is saved
     pages.done(f"Saved `data/journeys/{journey.definition.journey_id}.toml`")
     return
 
@@ -197,30 +200,49 @@ def _(against, days, drawing, drawn, is_valid, journey, simulate_button, times, 
 @app.cell
 def _(get_launches, journey, status, ws):
     get_launches()
-    _inside = status["waiting"].sum() if status.height else 0
+    saved = ws.journey(journey.definition.journey_id)
+    _there = saved.inside()
+    inside = _there["people"].sum()
+    _gone = _there.filter(_there["moves_to"].is_null())["people"].sum()
+    _finish = f"finish the version they are in ({inside:,} people)"
     inside_choice = mo.ui.radio(
         {
-            f"finish the version they are in ({_inside:,} people)": "finish",
-            "move to the node of the same name in the new one; who is at one that is gone leaves": "move",
-            "leave": "leave",
+            _finish: "finish",
+            f"move to the new version ({inside - _gone:,} people at nodes it has too, {_gone:,} at nodes it has not)": "move",
+            f"leave ({inside:,} people)": "leave",
         },
-        value=f"finish the version they are in ({_inside:,} people)",
+        value=_finish,
         label="Those inside",
     )
+    to_choice = mo.ui.dropdown(
+        list(saved.definition.nodes), label="all to the node (none: each to that of the same name)"
+    )
+    return inside, inside_choice, saved, to_choice
+
+
+@app.cell
+def _(inside, inside_choice, saved):
     launch_button = mo.ui.run_button(label="Launch what is saved")
     pause_button = mo.ui.run_button(label="Pause")
-    _now = ws.journey(journey.definition.journey_id).definition.status
+    _now = saved.definition.status
     mo.accordion(
         {
             f"Launch (now: {_now})": mo.vstack(
                 [
-                    *([inside_choice] if _inside else []),
+                    *([inside_choice] if inside else []),
                     mo.hstack([launch_button, *([pause_button] if _now == "running" else [])], justify="start"),
                 ]
             )
         }
     )
-    return inside_choice, launch_button, pause_button
+    return launch_button, pause_button
+
+
+@app.cell
+def _(inside, inside_choice, saved, to_choice):
+    mo.stop(not inside or inside_choice.value != "move")
+    mo.vstack([to_choice, pages.table(saved.inside(to_choice.value), label="Who would move where; none: they leave")])
+    return
 
 
 @app.cell
@@ -231,12 +253,14 @@ def _(
     pause_button,
     set_launches,
     set_told,
+    to_choice,
     ws,
 ):
     mo.stop(not launch_button.value and not pause_button.value)
     _saved = ws.journey(journey.definition.journey_id)
     if launch_button.value:
-        pages.tried(lambda: _saved.launch(inside=inside_choice.value))
+        _to = to_choice.value if inside_choice.value == "move" else None
+        pages.tried(lambda: _saved.launch(inside=inside_choice.value, to=_to))
         _words = "It is running: a worker (`engage worker`) moves people on."
     else:
         pages.tried(_saved.pause)
@@ -253,12 +277,13 @@ def _(get_told):
 
 
 @app.cell
-def _(journey, status):
+def _(journey, lifts, status):
     mo.stop(not status.height, mo.md("Nobody has entered yet."))
-    try:
-        _lift = pages.table(journey.lift().frame())
-    except pages.FAULTS as _error:
-        _lift = mo.md(str(_error))
+    _lift = (
+        pages.table(lifts.drop("campaign", "metric"))
+        if lifts is not None and lifts.height
+        else mo.md("Nobody was sent or held out of a message yet.")
+    )
     mo.ui.tabs(
         {
             "People at each node": pages.table(status),

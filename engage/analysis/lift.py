@@ -32,6 +32,7 @@ with assigned as (
     where event_name in
         ('Notification Sent', 'Notification Failed', 'Notification In Doubt', 'Notification Held Out')
         and campaign_id is not null and ($campaign is null or campaign_id = $campaign)
+        and ($runs is null or regexp_matches(run_id, $runs))
     group by campaign_id, user_id
 ),
 people as (
@@ -81,6 +82,7 @@ def lift(
     *,
     goal: str = Event.CHARGED,
     control_share: float | None = None,
+    runs: str | None = None,
 ) -> Lift:
     """What one campaign caused, against the people held out of it.
 
@@ -98,6 +100,7 @@ def lift(
         as_of: Look at the lake as it was at this time.
         goal: The campaign's conversion event.
         control_share: Planned share of the control group (0 to 1), where known: then an uneven split is told.
+        runs: A regular expression: only those its runs of such names sent to or held out.
 
     Returns:
         The lift, with 95 % intervals.
@@ -107,7 +110,7 @@ def lift(
         QueryError: `within` is not a length of time.
     """
     shares = {} if control_share is None else {campaign: control_share}
-    found = _lifts(engine, campaign, metric, within, as_of, {campaign: goal}, shares)
+    found = _lifts(engine, campaign, metric, within, as_of, {campaign: goal}, shares, runs)
     if not found:
         raise UnknownCampaignError(
             "nobody was sent or held out of this campaign", where=campaign, hint="send it first, or check its id"
@@ -150,8 +153,9 @@ def _lifts(
     as_of: datetime | None,
     goals: Mapping[str, str],
     shares: Mapping[str, float],
+    runs: str | None = None,
 ) -> list[Lift]:
-    params: dict[str, object] = {"campaign": campaign, "seconds": parse_window(within).total_seconds()}
+    params: dict[str, object] = {"campaign": campaign, "runs": runs, "seconds": parse_window(within).total_seconds()}
     is_share = metric != "revenue"
     if metric == "revenue":
         value = "sum(try_cast(events.properties ->> 'amount' as double))"

@@ -106,7 +106,13 @@ def simulate(
 @click.pass_context
 def launch(context: click.Context, name: str, inside: str, to: str | None) -> None:
     """Let people into journey NAME, go on after a pause, or publish what was changed."""
-    opened(context).journey(name).launch(inside=inside, to=to)
+    opened_ = opened(context).journey(name)
+    there = opened_.inside(to)
+    if inside == "move" and there.height:
+        show(there, "table")
+    elif there.height:
+        say(f"{there['people'].sum():,} people are inside")
+    opened_.launch(inside=inside, to=to)
     say(f"{name} is running; `engage worker` moves people on")
 
 
@@ -131,12 +137,16 @@ def stop(context: click.Context, name: str) -> None:
 @journey.command()
 @click.argument("name")
 @click.option("--user", help="This person's path instead.")
+@click.option("--lift", is_flag=True, help="What it and each version caused, against the control group, instead.")
 @as_of_option
 @format_option
 @click.pass_context
-def status(context: click.Context, name: str, user: str | None, as_of: str | None, format_: str) -> None:
+def status(context: click.Context, name: str, user: str | None, lift: bool, as_of: str | None, format_: str) -> None:
     """People at each node of journey NAME."""
     found = opened(context).journey(name)
+    if lift:
+        show(found.lifts(as_of), format_)
+        return
     show(found.path(user) if user else found.status(as_of), format_)
 
 

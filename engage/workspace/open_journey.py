@@ -11,8 +11,9 @@ import polars as pl
 
 from engage.access.roles import Right
 from engage.analysis.lift import Lift, lift
+from engage.analysis.lift_result import LIFT_SCHEMA
 from engage.campaigns.estimate import read_prices
-from engage.errors import PlanError
+from engage.errors import PlanError, UnknownCampaignError
 from engage.journeys.advance import advance
 from engage.journeys.definition import journey_from
 from engage.journeys.files import journey_file, read_values, set_values
@@ -176,8 +177,16 @@ class OpenJourney:
         """One person's walks; see :func:`engage.journeys.report.path`."""
         return path(self.workspace.engine, self.record.moves(), user_id)
 
-    def lift(self, as_of: Time = None) -> Lift:
-        """What it caused, its people against its control group, by its goal."""
+    def lift(self, as_of: Time = None, *, version: int | None = None) -> Lift:
+        """What it caused, its people against its control group, by its goal.
+
+        Args:
+            as_of: As of then.
+            version: Only what this version sent or held out; of who was moved on to it too, from there on.
+
+        Raises:
+            UnknownCampaignError: Nobody was sent or held out of a message of it.
+        """
         days = max(1, round(self.definition.goal.within.total_seconds() / 86_400))
         return lift(
             self.workspace.engine,
@@ -187,6 +196,47 @@ class OpenJourney:
             self.workspace.moment(as_of),
             goal=self.definition.goal.event,
             control_share=self.definition.control_percent / 100 or None,
+            runs=None if version is None else rf"-{version}x\d+T\d+x\d+T\d+",
+        )
+
+    def lifts(self, as_of: Time = None) -> pl.DataFrame:
+        """What it caused, and what each of its versions did.
+
+        Returns:
+            `version` (``all`` or its number), then the fields of :class:`engage.analysis.lift_result.Lift`; one row a
+            version that sent or held out something, all together first. Empty where none did.
+        """
+        found = []
+        for version in (None, *(one.number for one in self.record.state().versions)):
+            try:
+                frame = self.lift(as_of, version=version).frame()
+            except UnknownCampaignError:
+                continue
+            named = pl.lit("all" if version is None else str(version)).alias("version")
+            found.append(frame.select(named, pl.all()))
+        return pl.concat(found) if found else pl.DataFrame(schema={"version": pl.String, **LIFT_SCHEMA})
+
+    def inside(self, to: str | None = None) -> pl.DataFrame:
+        """Who is inside, and where publishing what the file says now would move them; see :meth:`launch`.
+
+        Args:
+            to: The node all would move to; None for the one of the same name.
+
+        Returns:
+            `version`, `node`, `people` (walks that wait there), `moves_to` (null for those who would leave); one row a
+            version and node.
+        """
+        target = pl.lit(to, pl.String) if to else pl.col("node")
+        nodes = list(self.definition.nodes)
+        return (
+            self.status()
+            .filter(pl.col("waiting") > 0)
+            .select(
+                "version",
+                "node",
+                pl.col("waiting").alias("people"),
+                pl.when(target.is_in(nodes)).then(target).alias("moves_to"),
+            )
         )
 
     def picture(self, as_of: Time = None) -> str:

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 
 import engage
@@ -207,11 +208,47 @@ def test_a_new_version_takes_people_over_or_lets_them_finish(people: engage.Work
     short = changed(day={"kind": "wait", "for": "6 hours", "to": "out"}) | {"status": "running"}
     del short["nodes"]["more"]
     people.save_journey("welcome", short)
+    # Before it is published: who would move where, by node.
+    assert people.journey("welcome").inside().rows() == [(1, "day", 4, "day")]
+    assert people.journey("welcome").inside(to="more").rows() == [(1, "day", 4, None)]  # the file has it no more
     moved = people.journey("welcome").launch(T0 + timedelta(hours=4, minutes=30), inside="move")
     moved.tick(T0 + timedelta(hours=20))
     assert moved.path("u0")["node"].to_list() == ["entry", "hello", "day", "day", "out"]
     assert moved.path("u0")["entered_at"][-1] == T0 + timedelta(hours=7)  # an hour after midnight, and six
     assert moved.path("u5")["version"].unique().to_list() == [2]
+
+
+def test_lift_is_told_of_each_version_and_on_the_canvas(workspace: engage.Workspace) -> None:
+    """Sent or held out by hand: 40 and 40 of version 1, of whom 20 and 8 bought; 40 and 40 of version 2, all alike."""
+    rows: list[dict[str, Any]] = []
+    for version, (sent, held) in {1: (20, 8), 2: (10, 10)}.items():
+        run = f"welcome-hello-{version}x20260302T000000000000x20260303T000000000000"
+        for what, bought in (("Sent", sent), ("Held Out", held)):
+            for n in range(40):
+                user, told = f"{version}-{what}-{n}", {"campaign_id": "welcome", "run_id": run, "channel": "email"}
+                rows.append(
+                    {"user_id": user, "event_name": f"Notification {what}", "event_time": T0, "properties": told}
+                )
+                if n < bought:
+                    at = T0 + timedelta(hours=1)
+                    rows.append({"user_id": user, "event_name": "Charged", "event_time": at})
+    workspace.land_events(rows)
+    journey = workspace.create_journey("welcome", SIMPLE).launch(T0)
+    assert journey.lifts().select("version", "treated_n", "control_n", "difference").rows() == [
+        ("all", 80, 80, pytest.approx(0.15)),
+        ("1", 40, 40, pytest.approx(0.3)),
+    ]
+    shorter = changed(day={"kind": "wait", "for": "1 hour", "to": "more"}) | {"status": "running"}
+    workspace.save_journey("welcome", shorter)
+    journey = workspace.journey("welcome").launch(T0 + timedelta(minutes=1))
+    assert dict(journey.lifts().select("version", "difference").rows()) == {
+        "all": pytest.approx(0.15),
+        "1": pytest.approx(0.3),
+        "2": pytest.approx(0),
+    }
+    entered = pl.DataFrame({"version": [1], "node": ["entry"], "entered": [160], "waiting": [0], "median_seconds": [0]})
+    over = figures(entered, journey.edges(), lift=journey.lift())
+    assert over["nodes"]["entry"]["lift"][0] == pytest.approx(0.15)
 
 
 def test_paused_lets_nobody_in(people: engage.Workspace) -> None:

@@ -11,6 +11,7 @@ import anywidget
 import polars as pl
 import traitlets
 
+from engage.analysis.lift_result import Lift
 from engage.channels.registry import provider
 from engage.errors import ConfigurationError, EngageError
 from engage.journeys.graph import ENTRY, EXIT_MET, GOAL_MET, LEFT
@@ -74,18 +75,22 @@ def _told(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (date, time)) else value
 
 
-def figures(nodes: pl.DataFrame, edges: pl.DataFrame, messages: pl.DataFrame | None = None) -> dict[str, Any]:
+def figures(
+    nodes: pl.DataFrame, edges: pl.DataFrame, messages: pl.DataFrame | None = None, lift: Lift | None = None
+) -> dict[str, Any]:
     """Numbers to lay over a canvas.
 
     Args:
         nodes: As of :func:`engage.journeys.report.node_counts`; of several versions the sum, and the newest's times.
         edges: As of :func:`engage.journeys.report.edge_counts`.
         messages: As of a simulation: their cost is shown.
+        lift: What the journey caused, where people were held out of it.
 
     Returns:
         ``nodes``: by node `entered`, `share` of all entries, `waiting`, `median_seconds`, `cost`, and of those who
         left it for nowhere else: `goal`, who reached the goal there, and `lost`, whom an exit event or a new version
-        took out; at the entry `goal_share`, who reached the goal of all who entered. ``edges``: walks by
+        took out; at the entry `goal_share`, who reached the goal of all who entered, and `lift`: how much larger the
+        share that does is than among those held out, with the ends of its interval. ``edges``: walks by
         ``source:port:target``.
     """
     summed = nodes.sort("version").group_by("node", maintain_order=True)
@@ -102,6 +107,8 @@ def figures(nodes: pl.DataFrame, edges: pl.DataFrame, messages: pl.DataFrame | N
         told[row["came_from"]][kind] = told[row["came_from"]].get(kind, 0) + row["walks"]
     if entries and GOAL_MET in entered:  # a goal that does not end the walk leaves no move
         told[ENTRY]["goal_share"] = entered[GOAL_MET] / entries
+    if entries and lift is not None and lift.difference is not None:
+        told[ENTRY]["lift"] = [lift.difference, lift.ci_low, lift.ci_high]
     walks: dict[str, int] = {}
     for row in edges.iter_rows(named=True):
         key = f"{row['came_from']}:{row['port']}:{row['node']}"

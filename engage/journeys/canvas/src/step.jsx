@@ -10,12 +10,14 @@ function length(seconds) {
   return `${+(seconds / by).toFixed(1)} ${unit}`;
 }
 
+const points = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 
 /** People at a node: how many came, what share of all who entered that is, who waits there, for how long, who is lost. */
 function Figures({ told }) {
   const parts = [
     told.goal_share !== undefined && told.goal_share !== null ? `goal reached by ${percent(told.goal_share)}` : "",
+    told.lift ? `${points(told.lift[0])} points over those held out (${points(told.lift[1])} to ${points(told.lift[2])})` : "",
     told.waiting ? `${number(told.waiting)} here now` : "",
     length(told.median_seconds) && `median ${length(told.median_seconds)}`,
     told.goal ? `${number(told.goal)} reach the goal here` : "",
