@@ -24,8 +24,9 @@ def main() -> None:
     """Resolve or check, install, test; ends as pytest ends."""
     uv, arguments = str(Path(sys.executable).with_name("uv")), sys.argv[1:]
     if "--resolve" in arguments:
-        resolve = [uv, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--universal"]
-        run(*resolve, "--resolution=lowest-direct", "--python-version=3.11", "-", "-o", LOCK, given="\n".join(named()))
+        resolve = [uv, "pip", "compile", "--quiet", "--upgrade", "--universal", "--resolution=lowest-direct"]
+        plain = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+        run(*resolve, *plain, "--python-version=3.11", "-", "-o", LOCK, given="\n".join(named()))
         arguments.remove("--resolve")
     if wrong := lies(LOCK.read_text().splitlines()):
         sys.exit(f"{LOCK.name} has {wrong}; write it anew with: python .ci/lowest.py --resolve")

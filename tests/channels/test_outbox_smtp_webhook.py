@@ -5,6 +5,7 @@ import email
 import email.policy
 import json
 import socket
+import string
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 from aiosmtpd.controller import Controller
+from hypothesis import assume, given
+from hypothesis.strategies import sampled_from, text
 from standardwebhooks import Webhook as Verifier
 
 from engage.channels.email.mime import build_email, plain_text
@@ -55,6 +58,25 @@ def test_the_outbox_writes_a_real_mail_once_however_often_it_is_sent(tmp_path: P
     assert parsed["List-Unsubscribe"] == "<https://example.com/u/1>"
     assert parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert [part.get_content_type() for part in parsed.iter_parts()] == ["text/plain", "text/html"]
+
+
+@given(
+    text(max_size=120) | text(string.printable, max_size=90),
+    text(max_size=200),
+    sampled_from([(), ({"name": "a.txt", "content": b"A"},)]),
+)
+def test_a_mail_is_written_as_the_standard_library_writes_it(subject: str, body: str, attachments: Any) -> None:
+    try:
+        built = build_email(
+            mail(subject=subject, html=f"<p>{body}</p>", attachments=attachments), sender="hi@example.com"
+        )
+    except ContentError:
+        assume(False)
+    assert built.as_bytes() == built.as_bytes(policy=email.policy.compat32)
+    parsed = email.message_from_bytes(built.as_bytes(), policy=email.policy.default)
+    kinds = [part.get_content_type() for part in parsed.walk() if not part.is_multipart()]
+    assert kinds == ["text/plain", "text/html", *["text/plain" for _ in attachments]]
+    assert not any(part.defects for part in parsed.walk())
 
 
 @pytest.mark.parametrize("channel", [channel for channel in Channel if channel != Channel.EMAIL])

@@ -1,4 +1,4 @@
-"""The rules that Dockerfile and compose.yaml keep; there is no container engine where the tests run."""
+"""The rules that Dockerfile and compose.yaml keep; what they say is done in `test_container_run`."""
 
 from __future__ import annotations
 
