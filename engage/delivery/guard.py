@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
-import duckdb
-
 from engage.channels.provider import Provider
 from engage.delivery.ledger import Ledger
 from engage.delivery.receipts import Ending, land_endings
@@ -20,6 +18,7 @@ from engage.delivery.records import RunRecord
 from engage.errors import ConfigurationError, PlanError
 from engage.lake.landing import Lake
 from engage.lake.runs import Run, has_begun, recipients_path
+from engage.lake.scratch import scratch
 
 __all__ = ["check", "recover", "refuse_gone"]
 
@@ -120,7 +119,7 @@ def recover(
 def _told(lake: Lake, run: Run) -> Mapping[str, str]:
     """What the lake has of a sender's own receipts, by message."""
     files = str(lake.folder("notifications") / "*" / "*.parquet")
-    with duckdb.connect() as connection:
+    with scratch() as connection:
         rows = connection.execute(_TOLD, {"files": files, "run": run.run_id}).fetchall()
     names = {"z": "sent", "a": "in_doubt"}
     return {message_id: names.get(outcome, outcome) for message_id, outcome in rows}

@@ -11,8 +11,9 @@ from engage.lake.derived.folding import fold, replaced, stage_manifest, tidy
 from engage.lake.derived.manifest import survey
 from engage.lake.derived.tables import TABLES
 from engage.lake.landing import Lake
-from engage.lake.rewriting import connect, rewrite
+from engage.lake.rewriting import rewrite
 from engage.lake.schema import DATASETS, Dataset
+from engage.lake.scratch import scratch
 
 __all__ = ["Compacted", "compact"]
 
@@ -115,7 +116,7 @@ def _candidate(dataset: Dataset, folder: Path, at_least: int) -> _Candidate | No
 
 def _merge(lake: Lake, turn: list[_Candidate], at_least: int) -> Compacted:
     done = Compacted()
-    with lake.storage.writing(), lake.storage.batch() as batch, connect(lake.settings) as connection:
+    with lake.storage.writing(), lake.storage.batch() as batch, scratch(lake.settings) as connection:
         derived = {table: survey(lake.settings, table) for table in TABLES}
         for listed in turn:
             # Listed before the lock was held; another compaction may have been quicker.

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from engage.errors import LandingError
 from engage.lake.derived.folding import drop
 from engage.lake.landing import Lake
-from engage.lake.rewriting import connect, rewrite, text
+from engage.lake.rewriting import rewrite
 from engage.lake.runs import read_run, stage_recipients
 from engage.lake.schema import DATASETS
+from engage.lake.scratch import scratch, text
 
 __all__ = ["Erased", "erase_user"]
 
@@ -63,7 +64,7 @@ def erase_user(lake: Lake, user_id: str, *, finished: Collection[str]) -> Erased
         raise LandingError("no user is named", hint="give a user_id")
     rows: dict[str, int] = {}
     files = 0
-    with lake.storage.writing(), lake.storage.batch() as batch, connect(lake.settings) as connection:
+    with lake.storage.writing(), lake.storage.batch() as batch, scratch(lake.settings) as connection:
         own = (
             f"select anonymous_id from read_parquet({text(lake.folder('identities') / '*' / '*.parquet')}, "
             f"hive_partitioning = false) group by 1 having bool_and(user_id = {text(user_id)})"

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.compute import run_end_encode
@@ -15,6 +14,7 @@ from pyarrow.compute import run_end_encode
 from engage.errors import LandingError
 from engage.lake.derived.folding import keep_up
 from engage.lake.schema import DATASETS, RECIPIENTS, TRANSITIONS, Dataset
+from engage.lake.scratch import scratch
 from engage.lake.storage import Batch, Storage, write_atomically
 from engage.settings import Settings
 
@@ -121,8 +121,7 @@ class Lake:
         files_there = any(self.folder(dataset.name).glob("*/*.parquet"))
         known = f"select {dataset.key} from read_parquet($glob) semi join landing using ({dataset.key})"
         anti = f"where {dataset.key} not in ({known})"
-        with duckdb.connect() as connection:
-            connection.execute("set TimeZone = 'UTC'")
+        with scratch(self.settings) as connection:
             connection.register("landing", table.append_column("row_number", pa.array(range(table.num_rows))))
             query = (
                 f"select * exclude (row_number) from landing {anti if files_there else ''} "

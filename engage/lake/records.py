@@ -14,6 +14,7 @@ import pyarrow as pa
 from engage.errors import LandingError
 from engage.lake.landing import new_ids
 from engage.lake.schema import DATASETS
+from engage.lake.scratch import scratch
 from engage.vocabulary import MESSAGE_EVENTS
 
 __all__ = ["MESSAGE_COLUMNS", "event_rows", "message_columns_sql", "profile_rows"]
@@ -97,8 +98,7 @@ def event_rows(rows: Any, *, received_at: datetime, source: str = "api") -> dict
     columns = [_column(name, kind, table, defaults.get(name)) for name, kind in _EVENT_COLUMNS.items()]
     query = f"select {', '.join(columns)}, row_number() over () as row_number from given"
     messages = ", ".join(f"'{name}'" for name in sorted(MESSAGE_EVENTS))
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with scratch() as connection:
         connection.register("given", table)
         connection.execute(f"create temp table typed as {query}", {"received_at": received_at, "source": source})
         _refuse_bad_rows(connection, table)
@@ -145,8 +145,7 @@ def profile_rows(rows: Any, *, received_at: datetime, source: str = "api") -> pa
         table = table.rename_columns([places.get(name, name) for name in table.column_names])
         patch = f"json_object({', '.join(f'{_literal(name)}, {place}' for name, place in places.items())})"
     changed = "coalesce(try_cast(changed_at as timestamptz), $now)" if "changed_at" in table.column_names else "$now"
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with scratch() as connection:
         connection.register("given", table)
         result = connection.sql(
             f"select user_id::varchar as user_id, {changed} as changed_at, $now as received_at, "

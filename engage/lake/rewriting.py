@@ -8,29 +8,13 @@ from pathlib import Path
 import duckdb
 
 from engage.lake.schema import Dataset
+from engage.lake.scratch import text
 from engage.lake.storage import Batch
-from engage.settings import Settings
 
-__all__ = ["ROW_GROUP", "connect", "rewrite", "text"]
+__all__ = ["ROW_GROUP", "rewrite"]
 
 ROW_GROUP = 122_880
 """Rows; DuckDB reads one row group a thread."""
-
-
-def text(value: object) -> str:
-    """A path or other text as a SQL string."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A connection for the lake's own work: UTC, spilling into the workspace, within its memory and threads."""
-    connection = duckdb.connect()
-    connection.execute("set TimeZone = 'UTC'")
-    connection.execute(f"set temp_directory = {text(settings.lake / '.spill')}")
-    for name in ("threads", "memory_limit"):
-        if name in settings.options:
-            connection.execute(f"set {name} = {text(settings.options[name])}")
-    return connection
 
 
 def rewrite(

@@ -17,7 +17,8 @@ from engage.errors import LandingError
 from engage.lake.derived.manifest import Manifest, Part, Stamp, Survey, folder, manifest_file, stamp, survey
 from engage.lake.derived.table import State, Table
 from engage.lake.derived.tables import TABLES
-from engage.lake.rewriting import ROW_GROUP, connect, text
+from engage.lake.rewriting import ROW_GROUP
+from engage.lake.scratch import scratch, text
 from engage.lake.storage import Batch, Storage
 from engage.settings import Settings
 
@@ -68,7 +69,7 @@ def fold(storage: Storage, settings: Settings, table: Table | State, *, most: in
         taken[name] = stamped
         size += stamped[0]
     if taken or found.manifest is None:
-        with storage.batch() as batch, connect(settings) as connection:
+        with storage.batch() as batch, scratch(settings) as connection:
             covered = {**manifest.covered, **taken}
             parts = manifest.parts
             if taken and isinstance(table, State):
@@ -92,7 +93,7 @@ def tidy(storage: Storage, settings: Settings, table: Table | State) -> None:
     manifest = survey(settings, table).manifest
     parts = list(manifest.parts) if manifest else []
     root = folder(settings, table)
-    with storage.batch() as batch, connect(settings) as connection:
+    with storage.batch() as batch, scratch(settings) as connection:
         for year in sorted({part.year for part in parts}):
             own = [part for part in parts if part.year == year]
             if isinstance(table, Table) and (merged := _to_merge(own)):
