@@ -27,9 +27,10 @@ def document(values: Mapping[str, Any], before: str = "") -> str:
 
 _ORDER = ["title", "status", "labels", "control_percent", *MESSAGE_DEFAULTS, "start", "end", "entry", "goal", "exit"]
 _NODE_ORDER = ["kind", "title", "channel", "for", "until", "weekdays", "event", "where", "timeout", "to", "position"]
+_TABLES = ("nodes", "content", "localise")
 
 
-def _merge(target: Any, values: Mapping[str, Any], *, top: bool = False) -> None:
+def _merge(target: Any, values: Mapping[str, Any], *, top: bool = False, texts: bool = False) -> None:
     for key in [key for key in target if key not in values]:
         del target[key]
     order = _ORDER if top else _NODE_ORDER
@@ -37,14 +38,16 @@ def _merge(target: Any, values: Mapping[str, Any], *, top: bool = False) -> None
     # What is new comes in a fixed order, plain values before tables, which TOML demands.
     def is_table(key: str) -> bool:
         value = values[key]
-        return isinstance(value, Mapping) and (top or key in ("nodes", "content") or "kind" in value)
+        if key == "localise" and isinstance(target.get(key), tomlkit.items.InlineTable):
+            return False  # no table can be in one that was written on a line
+        return isinstance(value, Mapping) and (top or texts or key in _TABLES or "kind" in value)
 
     for key in sorted(values, key=lambda key: (is_table(key), _rank(key, order))):
         value, there = values[key], target.get(key)
         if is_table(key):
             if not isinstance(there, (tomlkit.items.Table, dict)) or not there:
-                target[key] = tomlkit.table(is_super_table=key == "nodes")
-            _merge(target[key], value)
+                target[key] = tomlkit.table(is_super_table=key in ("nodes", "texts"))
+            _merge(target[key], value, texts=texts or key == "localise")
         elif there is None or (_plain(there) != _plain(value) and _written(there) != value):
             target[key] = _item(value)
 

@@ -19,6 +19,7 @@ from engage.journeys.files import create_journey
 from engage.journeys.graph import Journey
 from engage.journeys.simulation import Simulation, simulate
 from engage.lake.storage import write_atomically
+from engage.playbooks.languages import answered, languages, spoken, translation
 from engage.query.engine import Engine
 from engage.query.files import literal, read_params, with_literals
 from engage.vocabulary import Channel
@@ -51,9 +52,13 @@ class Playbook:
 
     @property
     def asks(self) -> dict[str, str]:
-        """What it asks, by name, each as a line; the channel last."""
+        """What it asks, by name, each as a line; channel and languages last."""
         asked = {name: str(ask["about"]) for name, ask in self.values.get("asks", {}).items()}
-        return {**asked, "channel": "The channel: the one that reaches most people"}
+        return {
+            **asked,
+            "channel": "The channel: the one that reaches most people",
+            "languages": f"Languages besides English that people's profiles name, of {', '.join(languages())}",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +112,33 @@ def fill(
     Args:
         engine: What answers.
         playbook: Which.
-        answers: Answers by name: those of ``asks``, and ``channel``.
+        answers: Answers by name: those of ``asks``, ``channel``, and ``languages`` (``de, pt``), in which messages are
+            written besides English.
         as_of: As of then.
 
     Raises:
-        PlanError: It does not ask that.
+        PlanError: It does not ask that, or has no texts in a language.
     """
     asks: Mapping[str, Any] = playbook.values.get("asks", {})
     given = dict(answers or {})
-    if unknown := sorted(set(given) - set(asks) - {"channel"}):
-        raise PlanError(f"does not ask {unknown[0]!r}", where=playbook.name, hint=f"it asks {', '.join(asks)}, channel")
+    if unknown := sorted(set(given) - set(playbook.asks)):
+        raise PlanError(f"does not ask {unknown[0]!r}", where=playbook.name, hint=f"it asks {', '.join(playbook.asks)}")
     found: dict[str, Any] = {}
     for name, ask in asks.items():
         found[name] = given[name] if name in given else _guess(engine, ask, found, as_of)
     found["channel"] = given.get("channel") or _best_channel(engine, playbook, as_of)
     if found["channel"] not in set(Channel):
         raise PlanError(f"channel {found['channel']!r} is not known", where=playbook.name, hint=", ".join(_CHANNELS))
+    read = answered(given["languages"], playbook.name) if "languages" in given else spoken(engine, as_of=as_of)
+    found["languages"] = ", ".join(read)
     segments = {name: _segment(part["sql"], found) for name, part in playbook.values.get("segments", {}).items()}
     journey = _substituted(playbook.values["journey"], found)
     for node in journey["nodes"].values():
         if text := node.pop("text", None):
             node["content"] = _content(node["channel"], _substituted(playbook.values["texts"][text], found))
+            if read:
+                texts = {language: _translated(playbook, text, language, node["channel"], found) for language in read}
+                node["localise"] = {"by": "language", "texts": texts}
     journey = {"title": playbook.title, "labels": [playbook.values["label"]], **journey}
     reach = {}
     for name, sql in segments.items():
@@ -180,6 +191,14 @@ def _substituted(value: Any, answers: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and value.startswith("$") and value[1:] in answers:
         return answers[value[1:]]
     return string.Template(value).safe_substitute(answers) if isinstance(value, str) else value
+
+
+def _translated(
+    playbook: Playbook, text: str, language: str, channel: str, answers: Mapping[str, Any]
+) -> dict[str, str]:
+    defaults = {name: ask["default"] for name, ask in playbook.values.get("asks", {}).items()}
+    said, own = translation(playbook.name, text, language, answers, defaults)
+    return _content(channel, _substituted(said, own))
 
 
 def _content(channel: str, text: Mapping[str, str]) -> dict[str, str]:
