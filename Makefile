@@ -24,7 +24,7 @@ chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and withou
 	$(BIN)/python bench/fuzz.py --seed $(or $(SEED),1)
 	TRIES=20 $(BIN)/python -m pytest -m chance -n auto --maxprocesses 4 --dist worksteal --timeout 3600
 
-bench: $(READY)  ## how fast analyses are beside chdb and polars, a million are planned, events are collected and answered with a message, and a run is sent against the same client alone
+bench: $(READY)  ## how fast analyses are beside chdb and polars, a million are planned, events are collected and answered with a message, a run is sent against the same client alone, and notebooks show themselves and follow a filter
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench]'
 	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/planning.py
@@ -32,6 +32,7 @@ bench: $(READY)  ## how fast analyses are beside chdb and polars, a million are 
 	$(BIN)/python bench/triggered.py
 	$(BIN)/python bench/journeys.py
 	$(BIN)/python bench/delivery.py
+	$(BIN)/python bench/notebooks.py
 
 docs: $(READY)  ## build the documentation into site/; a broken link or reference fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -18,6 +18,7 @@ from engage.analysis.retention_sql import sent_condition
 from engage.lake.derived.user_days import WORD
 from engage.query.derived import NOTHING, Derived
 from engage.query.engine import Engine
+from engage.query.files import literal
 
 __all__ = ["label_retention"]
 
@@ -83,20 +84,25 @@ def label_retention(
         One row a day, 0 to `days`: `day`, `people` (those whose day has begun by the last event), `back` (of them, how
         many did something that day; all of them on day 0), `rate`.
     """
-    event = "Notification Held Out" if group == "held_out" else "Notification Sent"
-    if group != "rest" and (found := _by_days(engine, label, days, event, as_of)) is not None:
+    event = _HELD_OUT if group == "held_out" else _SENT
+    asked = _Asked(engine, Calendar.of("day", engine.settings), label, days, event, group == "rest", as_of)
+    if (found := _by_days(asked)) is not None:
         return found
-    params = {"label": label, "days": days, "event": event, "is_rest": group == "rest"}
+    params = {"label": label, "days": days, "event": event, "is_rest": asked.is_rest}
     return engine.frame(_QUERY, params, as_of=as_of)
 
 
-def _by_days(engine: Engine, label: str, days: int, event: str, as_of: datetime | None) -> pl.DataFrame | None:
-    """The same from words of bits; None where there is nobody, or the days are too many."""
-    last = latest(engine, as_of)
+_SENT, _HELD_OUT = "Notification Sent", "Notification Held Out"
+
+
+def _by_days(asked: _Asked) -> pl.DataFrame | None:
+    """The same from words of bits; None where they cannot tell, or the days are too many."""
+    days, last = asked.days, latest(asked.engine, asked.as_of)
     if last is None or days >= LONGEST:
         return None
-    asked = _Asked(engine, Calendar.of("day", engine.settings), label, days, event, as_of)
-    counted = _of_derived(asked, last) or _of_lake(asked, last)
+    counted = _of_derived(asked, last)
+    if counted is None and not asked.is_rest:
+        counted = _of_lake(asked, last)
     if counted is None:
         return None
     begun, back = counted
@@ -113,6 +119,7 @@ class _Asked:
     label: str
     days: int
     event: str
+    is_rest: bool
     as_of: datetime | None
 
     @property
@@ -123,18 +130,31 @@ class _Asked:
 _Counted = tuple[NDArray[np.int64], NDArray[np.int64]]
 """How many began on each day, from the first one's to the last; how many were back on day 0, 1, …"""
 
+_NOBODY: _Counted = (np.empty(0, np.int64), np.empty(0, np.int64))
+
 
 def _of_derived(asked: _Asked, last: datetime) -> _Counted | None:
     """Counted from the derived tables, where they can tell."""
     calendar, label, event = asked.calendar, asked.label, asked.event
     told = asked.engine.derived_frame(lambda derived: derived.first_sent(event, label), {}, as_of=asked.as_of)
-    first = None if told is None else told.item()
-    if first is None or calendar.number(last) - calendar.number(first) >= LONGEST:
+    if told is None:
+        return None
+    first = told.item()
+    if first is None:
+        return _NOBODY
+    if calendar.number(last) - calendar.number(first) >= LONGEST:
         return None
     span = Span(calendar, calendar.number(first), calendar.number(last))
 
     def query(derived: Derived) -> str:
         masks = DerivedMasks(derived, span)
+        if asked.is_rest:
+            returns = ", ".join(f"m{k} as r{k}" for k in range(span.words))
+            told = " union all ".join(f"select user_id from ({masks.sent(one, label)})" for one in (_SENT, _HELD_OUT))
+            return (
+                f"select 0::usmallint as begun, {returns} from ({masks.done(None, with_begun=True)}) "
+                f"where begun_at < {literal(first)} and user_id not in ({told})"
+            )
         returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(span.words))
         return (
             f"with started as materialized (select user_id, ({calendar.sql('begun_at')} - {span.first})::usmallint "
@@ -145,13 +165,15 @@ def _of_derived(asked: _Asked, last: datetime) -> _Counted | None:
     found = asked.engine.derived_frame(query, {}, as_of=asked.as_of)
     if found is None:
         return None
+    if not found.height:
+        return _NOBODY
     begun, returns = found["begun"].to_numpy(), words_of(found, "r", span.words)
     counts = first_counts(begun, returns, span.last - span.first + 1, asked.spans, threads=asked.engine.threads)
     return counts[:, 0], counts.sum(axis=0)
 
 
-def _of_lake(asked: _Asked, last: datetime) -> _Counted | None:
-    """Counted from the lake's own rows, bit k of each person's words being their own day k; None for nobody."""
+def _of_lake(asked: _Asked, last: datetime) -> _Counted:
+    """Counted from the lake's own rows, bit k of each person's words being their own day k."""
     binder, number = Binder(), asked.calendar.sql
     words = range(asked.days // WORD + 1)
     sent = sent_condition(binder, asked.label, None, asked.event)
@@ -170,7 +192,7 @@ def _of_lake(asked: _Asked, last: datetime) -> _Counted | None:
     )
     found = asked.engine.frame(query, binder.params, as_of=asked.as_of)
     if not found.height:
-        return None
+        return _NOBODY
     ago = asked.calendar.number(last) - found["begun"].to_numpy()
     everyone = np.zeros(found.height, np.uint8)
     counts = first_counts(

@@ -109,7 +109,7 @@ def questions(dice: random.Random, zone: str) -> list[tuple[str, dict[str, Any]]
         if dice.random() < 0.7:
             question["return_event"] = dice.choice((None, *NAMES))
         asked.append(("retention", question))
-    for group in ("sent", "held_out"):
+    for group in ("sent", "held_out", "rest"):
         label = {"label": dice.choice(LABELS), "days": dice.choice((0, 7, 100)), "group": group}
         asked.append(("label_retention", label | {"as_of": dice.choice((None, midnight))}))
     return asked
