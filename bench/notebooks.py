@@ -11,27 +11,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 from made_lake import LABELS, make
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from rich.progress import track
 
 import engage
 from engage.cli.demo import run_demo
 from engage.pages import PAGES
+from tests.browser.serving import chromium, served
 
-_FLAGS = "--headless --no-sandbox --disable-gpu".split()
 _PAINTED = "() => document.querySelector('h1')?.textContent ? performance.now() : false"
 _FOLLOWED = """async ([label, option, text, there]) => {
     const all = [...document.querySelectorAll('marimo-dropdown')].map(one => one.shadowRoot);
@@ -50,31 +42,8 @@ _FOLLOWED = """async ([label, option, text, there]) => {
 }"""
 
 
-@contextmanager
-def _served(workspace: engage.Workspace) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    folder = str(workspace.settings.notebooks)
-    command = [sys.executable, "-m", "marimo", "-q", "run", folder, "--headless", "--no-token", "--port", port]
-    quiet = subprocess.DEVNULL
-    server = subprocess.Popen(command, cwd=workspace.root, stdout=quiet, stderr=quiet)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                if httpx.get(f"{address}/health").is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
 def _paint(browser: Browser, workspace: engage.Workspace, rounds: int) -> None:
-    with _served(workspace) as address:
+    with served(workspace) as address:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         took: dict[str, list[float]] = {one.name: [] for one in PAGES}
         for turn in track(range(rounds + 1), description="first paint"):
@@ -103,7 +72,7 @@ def _filters(browser: Browser, workspace: engage.Workspace, rounds: int) -> None
         ),
     }
     print("a filter followed, seconds, the median (least–most)")
-    with _served(workspace) as address:
+    with served(workspace) as address:
         for words, (name, label, choices) in asked.items():
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(120_000)
@@ -129,10 +98,7 @@ def _idle(page: Page) -> None:
 
 def main(events: int, rounds: int) -> None:
     """Make both workspaces, look at one and filter in the other."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=_FLAGS
-        )
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         sample = engage.Workspace.create(Path(folder) / "sample")
         with contextlib.redirect_stdout(io.StringIO()):
             run_demo(sample)
@@ -140,7 +106,6 @@ def main(events: int, rounds: int) -> None:
         large = make(Path(folder) / "large", events)
         large.compact()
         _filters(browser, large, rounds)
-        browser.close()
 
 
 if __name__ == "__main__":
