@@ -46,12 +46,13 @@ def advance(
     total = 0
     for number, span in spans(state, since, until):
         walks = record.walks()
-        inside = engine.frame(f"select distinct version from ({walks}) where due_at is not null")["version"]
-        alive = {version: journeys[version] for version in sorted({*inside.to_list(), number})}
+        inside = engine.frame(f"select distinct version from ({walks}) where due_at is not null")["version"].to_list()
+        alive = {version: journeys[version] for version in sorted({*inside, number})}
         with record.scratch() as folder:
             tick = Tick(
                 engine,
                 alive,
+                inside,
                 number,
                 span,
                 walks,

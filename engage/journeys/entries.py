@@ -102,20 +102,26 @@ def entries_sql(
             "select user_id, t, any_value(detail) as detail from asof as one group by user_id, t "
             f"having {' and '.join(conditions)}"
         )
+    limit = f"where (select count(*) from walks) + row_number_all <= {entry.limit}" if entry.limit else ""
+    if gap is None:  # once: those who never did, by their first
+        number = "row_number() over (order by t, user_id)" if limit else "null"
+        chosen = (
+            f"select user_id, t as entry_at, detail, {number} as row_number_all from told "
+            "where user_id not in (select user_id from walks)"
+        )
+        return (
+            f"with told as materialized ({first} from ({told}) where user_id is not null group by user_id), "
+            f"walks as ({walks}) select user_id, entry_at, {detail} as detail from ({chosen}) as told {limit}"
+        )
     # Times as microseconds, and each as a list of one, so that one fold keeps those far enough from the last kept.
     kept = (
         "list_reduce(list_prepend([last_us], list_transform(times, lambda t: [t])), lambda kept, t: "
         f"case when kept[len(kept)] is null or t[1] - kept[len(kept)] >= {gap} "
         "then list_concat(kept, t) else kept end)[2:]"
-        if gap is not None
-        else "case when last_us is null then times[1:1] else [] end"
     )
     most = f"where n_before + position <= {entry.most_per_person}" if entry.most_per_person else ""
-    limited = f"where (select count(*) from walks) + row_number_all <= {entry.limit}" if entry.limit else ""
     return f"""
-with told as materialized (
-    {first} from ({told}) where user_id is not null group by user_id{", t" if gap is not None else ""}
-),
+with told as materialized ({first} from ({told}) where user_id is not null group by user_id, t),
 walks as ({walks}),
 before as (
     select user_id, max(epoch_us(entry_at)) as last_us, count(*) as n_before
@@ -135,7 +141,7 @@ chosen as (
     from numbered {most}
 )
 select chosen.user_id, chosen.entry_at, {detail} as detail
-from chosen join told on told.user_id = chosen.user_id and told.t = chosen.entry_at {limited}
+from chosen join told on told.user_id = chosen.user_id and told.t = chosen.entry_at {limit}
 """
 
 
@@ -240,11 +246,12 @@ where t >= since and (until is null or t < until)
 
 def entry_rows(journey: Journey, version: int, entries: str) -> str:
     """SQL of the entries as transitions, with `ends_at`, when the same person enters anew."""
+    again = "over (partition by user_id order by entry_at)" if journey.entry.again_after else None
     return (
         f"select {literal(journey.journey_id)} as journey_id, {version} as version, user_id, entry_at, 0 as seq, "
         f"'{ENTRY}' as node, null::varchar as came_from, null::varchar as port, entry_at as entered_at, "
         "entry_at as due_at, detail, "
-        "lead(entry_at) over (partition by user_id order by entry_at) as ends_at, "
-        "row_number() over (partition by user_id order by entry_at)::integer as generation "
+        f"{f'lead(entry_at) {again}' if again else 'null::timestamptz'} as ends_at, "
+        f"{f'row_number() {again}' if again else '1'}::integer as generation "
         f"from ({entries})"
     )

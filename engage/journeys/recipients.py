@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -96,8 +96,12 @@ def simulated_recipients(
         parts += _planned(engine, campaign, node.id, moves, span[1], folder, number)
     if not parts:
         return pl.DataFrame(schema=_SCHEMA)
-    found = pl.concat(parts).sort(_ORDER)
-    found = found.with_columns(_capped(engine, journey.journey_id, found, caps, labels, span, folder))
+    found = pl.concat(parts)
+    every = {cap for own in caps.values() for cap in own}
+    if every:
+        found = found.sort(_ORDER)
+    capped = _capped(engine, journey.journey_id, found, every, caps, labels, span, folder) if every else None
+    found = found.with_columns(pl.lit(capped, pl.String).alias("cap_reason"))
     reason = pl.coalesce("own_reason", "cap_reason", "late_reason")
     held = pl.when(pl.col("planned") == "held_out").then(pl.col("held_reason"))
     return (
@@ -194,15 +198,13 @@ def _capped(
     engine: Engine,
     journey_id: str,
     found: pl.DataFrame,
+    every: Collection[Cap],
     caps: Mapping[tuple[str, str], tuple[Cap, ...]],
     labels: Mapping[str, frozenset[str]],
     span: tuple[datetime, datetime],
     folder: Path,
 ) -> pl.Series:
     """Which cap stops each message; null where none does."""
-    every = {cap for own in caps.values() for cap in own}
-    if not every:
-        return pl.Series("cap_reason", [None] * found.height, pl.String)
     longest = timedelta(seconds=max(PERIODS[cap.period] for cap in every))
     others = (
         "select user_id, event_time, channel, labels from notifications where event_name = 'Notification Sent' "

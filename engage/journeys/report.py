@@ -11,20 +11,35 @@ from engage.query.files import literal
 
 __all__ = ["edge_counts", "node_counts", "path"]
 
+# What is due the moment it is entered has moved on within the same tick; only of the rest the next move is looked for.
 _NODES = """
 with moves as ({moves}),
-walked as (
-    select *, lead(entered_at) over (partition by user_id, entry_at order by seq) as left_at from moves
+staying as (select distinct node from moves where due_at > entered_at),
+stays as (
+    select moves.version, moves.node, moves.entered_at, following.entered_at as left_at
+    from (select * from moves where node in (from staying)) as moves
+    left join (
+        select user_id, entry_at, seq - 1 as seq, entered_at from moves where came_from in (from staying)
+    ) as following using (user_id, entry_at, seq)
+),
+stayed as (
+    select
+        version, node, count(left_at) as moved_on,
+        quantile_cont(epoch(left_at) - epoch(entered_at), 0.5) as median_seconds,
+    from stays group by version, node
+),
+counted as (
+    select
+        version, node, min(seq) as first, count(*) as entered, count(distinct user_id) as people,
+        count(due_at) as due,
+    from moves group by version, node
 )
 select
-    version, node, count(*) as entered, count(distinct user_id) as people,
-    count(*) filter (left_at is null and due_at is not null) as waiting,
-    count(*) filter (left_at is not null) as moved_on,
-    count(*) filter (left_at is null and due_at is null) as ended,
-    quantile_cont(epoch(left_at) - epoch(entered_at), 0.5) as median_seconds,
-from walked
-group by version, node
-order by version, min(seq), entered desc, node
+    version, node, entered, people,
+    due - coalesce(moved_on, due) as waiting, coalesce(moved_on, due) as moved_on, entered - due as ended,
+    case when moved_on is not null then median_seconds when due > 0 then 0 end as median_seconds,
+from counted left join stayed using (version, node)
+order by version, first, entered desc, node
 """
 
 

@@ -173,6 +173,11 @@ def _fired(nodes: list[Node], asked: Asked, fresh: str) -> str:
 
 def _ended(goal: int | None, exits: Collection[int], fresh: str) -> str:
     """The first event that ends each walk wherever it is."""
+    if goal is None and not exits:
+        return (
+            "select ''::varchar as user_id, null::timestamptz as entry_at, null::timestamptz as goal_at, "
+            "null::timestamptz as exit_at where false"
+        )
     met = f"f.k = {goal}" if goal is not None else "false"
     other = f"f.k in ({', '.join(map(str, sorted(exits)))})" if exits else "false"
     return (
