@@ -149,7 +149,8 @@ def export_people(segment: Segment, path: Path, properties: tuple[str, ...] = ()
         write_atomically(path, people.write_csv())
     else:
         temporary = path.with_name(f".{path.name}.part")
-        people.write_parquet(temporary, compression="zstd", mkdir=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        people.write_parquet(temporary, compression="zstd")
         temporary.replace(path)
     return people.height
 

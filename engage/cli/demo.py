@@ -80,7 +80,9 @@ def providers(context: click.Context, port: int, smtp_port: int, use: tuple[str,
         if mail is None:
             say("no mail server: pip install aiosmtpd for one; the other e-mail providers are there")
         say(f"what they got is shown at {base}/; Ctrl-C stops it")
-        uvicorn.run(create_providers(received), host="127.0.0.1", port=port, access_log=False, log_level="warning")
+        uvicorn.run(
+            create_providers(received), host="127.0.0.1", port=port, ws="none", access_log=False, log_level="warning"
+        )
 
 
 def run_demo(workspace: Workspace) -> None:

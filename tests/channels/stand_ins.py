@@ -28,7 +28,7 @@ def stand_ins() -> Iterator[StandIns]:
     app = create_providers(made.received, made.account)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         made.url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()
