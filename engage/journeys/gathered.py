@@ -108,6 +108,8 @@ class Gathered:
             binder: Takes the values.
             cases: Those that ask it now.
         """
+        if "history" in self._kept:
+            return self._kept["history"]
         branches = [node.does for node in self.journey.nodes.values() if isinstance(node.does, Branch)]
         every = [case for branch in branches for case in branch.cases]
         since = None
@@ -134,7 +136,7 @@ class Gathered:
                 self._used |= {name} if uses else set()
                 return facts_sql(self.journey, self.asked, numbers, binder, since, self.span[1])
             own = Binder()
-            people = f"select user_id from ({self.start})" if only else None
+            people = self._people() if only else None
             self._keep(name, facts_sql(self.journey, self.asked, numbers, own, since, self.span[1], people), own)
         return self._kept[name]
 
