@@ -16,7 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / ".ci" / "lowest.txt"
 BUILD = ROOT / "build" / "lowest"
-TOOLS = {"aiosmtpd", "hypothesis", "moto", "pytest", "pytest-timeout", "pytest-xdist", "pyyaml", "trustme"}
+TOOLS = {
+    *("aiosmtpd", "flask", "flask-cors", "hypercorn", "hypothesis", "moto", "openapi-core", "pandas", "pytest"),
+    *("pytest-timeout", "pytest-xdist", "pyyaml", "standardwebhooks", "trustme"),
+}
 TESTS = "tests/query tests/sql tests/lake tests/analysis tests/content tests/channels tests/reports tests/campaigns"
 
 

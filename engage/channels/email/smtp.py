@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -111,10 +112,19 @@ class Smtp:
     async def aclose(self) -> None:
         """Say goodbye to the server."""
         if self._client.is_connected:
+            transport = self._client.transport
             try:
                 await self._client.quit()
             except aiosmtplib.SMTPException:
-                self._client.close()
+                pass
+            finally:
+                self._hang_up(transport)
+
+    def _hang_up(self, transport: asyncio.BaseTransport | None) -> None:
+        """Let go of the connection at once: closing TLS waits for the server's word, which may come after our loop."""
+        self._client.close()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
 
     async def _connect(self) -> None:
         if self._client.is_connected:
@@ -124,14 +134,14 @@ class Smtp:
             if self._login[0]:
                 await self._client.login(*self._login)
         except aiosmtplib.SMTPAuthenticationError as error:
-            self._client.close()
+            self._hang_up(self._client.transport)
             raise ConfigurationError(
                 f"the mail server refuses the login ({error.code})",
                 where=self._where,
                 hint="check username and SMTP_PASSWORD",
             ) from error
         except (aiosmtplib.SMTPException, OSError) as error:
-            self._client.close()
+            self._hang_up(self._client.transport)
             raise ChannelError(
                 f"the mail server cannot be reached ({type(error).__name__})",
                 where=self._where,
@@ -155,7 +165,7 @@ class Smtp:
             return outcome_of_reply(message.message_id, error.code, error.message)
         except (aiosmtplib.SMTPException, OSError) as error:
             # The connection went while the message was under way: it may have been taken.
-            self._client.close()
+            self._hang_up(self._client.transport)
             return Outcome(message.message_id, OutcomeStatus.UNKNOWN, detail=type(error).__name__)
         return Outcome(message.message_id, OutcomeStatus.SENT, provider_id=_queue_id(told))
 
