@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -148,10 +149,9 @@ def export_people(segment: Segment, path: Path, properties: tuple[str, ...] = ()
     if path.suffix.lower() == ".csv":
         write_atomically(path, people.write_csv())
     else:
-        temporary = path.with_name(f".{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        people.write_parquet(temporary, compression="zstd")
-        temporary.replace(path)
+        content = BytesIO()
+        people.write_parquet(content, compression="zstd")
+        write_atomically(path, content.getvalue())
     return people.height
 
 

@@ -112,7 +112,7 @@ class Smtp:
     async def aclose(self) -> None:
         """Say goodbye to the server."""
         if self._client.is_connected:
-            transport = self._client.transport
+            transport = self._client.transport  # the client forgets it when it quits
             try:
                 await self._client.quit()
             except aiosmtplib.SMTPException:
