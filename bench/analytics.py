@@ -7,8 +7,6 @@ is: `raw` reads the lake, `derived` the tables kept beside it. chdb needs ``pip 
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import tempfile
 import time
@@ -17,10 +15,8 @@ from pathlib import Path
 
 import chdb.session
 import polars as pl
-from made_lake import make
+from made_lake import make, without_derived
 from questions import QUESTIONS, Rows, Sources
-
-import engage
 
 TARGETS = {  # times as fast as chdb on the raw files: raw, derived
     "retention, first time": (1.4, 15.0),
@@ -28,16 +24,6 @@ TARGETS = {  # times as fast as chdb on the raw files: raw, derived
     "segment": (1.0, 5.0),
     "label cohort": (1.6, 20.0),
 }
-
-
-def _raw(workspace: engage.Workspace, folder: Path) -> engage.Workspace:
-    """The same lake, asked without its derived tables: they are left aside where a relation was edited."""
-    root = Path(shutil.copytree(workspace.root, folder / "raw", copy_function=os.link))
-    file = root / "sql" / "lake" / "user_events.sql"
-    text = file.read_text(encoding="utf-8")
-    file.unlink()  # it is the other workspace's file, too
-    file.write_text(text + "\n-- read as it is\n", encoding="utf-8")
-    return engage.Workspace.open(root)
 
 
 def _timed(ask: Callable[[Sources], Rows], sources: Sources) -> tuple[float, Rows]:
@@ -60,7 +46,7 @@ def main(events: int, rounds: int) -> None:
             return pl.from_arrow(session.query(query, "ArrowTable"))  # type: ignore[return-value]
 
         own = Sources(workspace, clickhouse)
-        raw = Sources(_raw(workspace, Path(folder)), clickhouse)
+        raw = Sources(without_derived(workspace, Path(folder) / "raw"), clickhouse)
         print(f"{'':22} {'raw':>7} {'derived':>8} {'chdb':>7} {'polars':>7}   raw ×chdb  derived ×chdb")
         for question in QUESTIONS:
             roads: dict[str, tuple[Callable[[Sources], Rows], Sources]] = {

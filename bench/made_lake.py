@@ -5,6 +5,8 @@ Two of them are machines rather than people, with a hundred thousand events each
 
 from __future__ import annotations
 
+import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -63,6 +65,16 @@ def make(root: Path, events: int) -> engage.Workspace:
         _stage(workspace, "events", _events(random, people, habit * _appetite(day, joined), day))
         _stage(workspace, "notifications", _messages(random, people, day, events // 10 // DAYS))
     return workspace
+
+
+def without_derived(workspace: engage.Workspace, folder: Path) -> engage.Workspace:
+    """The same lake, asked without its derived tables: they are left aside where a relation was edited."""
+    root = Path(shutil.copytree(workspace.root, folder, copy_function=os.link))
+    file = root / "sql" / "lake" / "user_events.sql"
+    text = file.read_text(encoding="utf-8")
+    file.unlink()  # it is the other workspace's file, too
+    file.write_text(text + "\n-- read as it is\n", encoding="utf-8")
+    return engage.Workspace.open(root)
 
 
 def _appetite(day: int, joined: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Words", "first_counts", "pair_counts"]
+__all__ = ["Words", "bit_counts", "first_counts", "moved", "pair_counts"]
 
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -80,22 +80,76 @@ def first_counts(
         until_the_end: As for :func:`pair_counts`.
         threads: As for :func:`pair_counts`.
     """
-    # Those of one period are put together, so that of each period only its own people are looked at.
-    along = np.argsort(begun.astype(np.uint16), kind="stable")
-    columns = [column[along] for column in returns]
+    # Those of one period are put together, from a new word on, so that all periods are turned at once and each looks
+    # only at its own people.
     sizes = np.bincount(begun, minlength=periods)
-    ends = np.cumsum(sizes)
+    room = -(-sizes // _BITS)
+    word_ends, ends = np.cumsum(room), np.cumsum(sizes)
+    there = np.flatnonzero(sizes)
+    along = np.argsort(begun.astype(np.uint16), kind="stable")
+    columns = []
+    for column in returns:
+        ordered, padded = column[along], np.zeros(int(room.sum()) * _BITS, np.uint64)
+        for period in there:
+            at = int(word_ends[period] - room[period]) * _BITS
+            padded[at : at + sizes[period]] = ordered[ends[period] - sizes[period] : ends[period]]
+        columns.append(padded)
+
+    def count(low: int, high: int) -> Counts:
+        back = _transposed([column[low * _BITS : high * _BITS] for column in columns])[:periods]
+        later = _Later(back, spans, until_the_end=until_the_end)
+        own = there[(word_ends[there] > low) & (word_ends[there] - room[there] < high)]
+        found = np.zeros((periods, len(spans) + 1), np.int64)
+        later.count_each(found, own, np.maximum(word_ends[own] - room[own] - low, 0))
+        return found
+
+    words, block = int(room.sum()), 4 * _BLOCK // _BITS
     total = np.zeros((periods, len(spans) + 1), np.int64)
+    for found in _side_by_side(count, [(low, min(low + block, words)) for low in range(0, words, block)], threads):
+        total += found
     total[:, 0] = sizes
-
-    def count(period: int) -> None:
-        for low in range(int(ends[period] - sizes[period]), int(ends[period]), _BLOCK):
-            high = min(low + _BLOCK, int(ends[period]))
-            back = _transposed([column[low:high] for column in columns])[:periods]
-            _Later(back, spans, until_the_end=until_the_end).count(total[period], period)
-
-    _side_by_side(count, [(int(period),) for period in np.flatnonzero(sizes)], threads)
     return total
+
+
+def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
+    """Count, for each period, whose bit is set.
+
+    Args:
+        columns: Columns of words, one row a person; bit k of column j is period 64 j + k.
+        periods: How many periods there are.
+    """
+    total = np.zeros(len(columns) * _BITS, np.int64)
+    for low in range(0, len(columns[0]), 4 * _BLOCK):
+        total += _ones(_transposed([column[low : low + 4 * _BLOCK] for column in columns]))
+    return total[:periods]
+
+
+def moved(columns: Sequence[Words], begun: NDArray[np.integer]) -> list[Words]:
+    """Move each person's bits so that the lowest is the period that they started in; earlier ones fall off.
+
+    Args:
+        columns: Columns of words, one row a person; bit k of column j is period 64 j + k.
+        begun: The period each person started in.
+
+    Returns:
+        As many columns.
+    """
+    nothing = np.zeros_like(columns[0])
+    skipped, shift = begun // _BITS, (begun % _BITS).astype(np.uint64)
+    rest = np.uint64(_BITS - 1) - shift  # and one more, since a shift by 64 is none
+
+    def at(place: int) -> Words:
+        return columns[place] if place < len(columns) else nothing
+
+    found = []
+    for place in range(len(columns)):
+        word = nothing.copy()
+        for ahead in range(len(columns) - place):
+            low, high = at(place + ahead), at(place + ahead + 1)
+            whole = (low >> shift) | (high << rest << np.uint64(1))
+            np.copyto(word, whole, where=skipped == ahead)
+        found.append(word)
+    return found
 
 
 class _Later:
@@ -134,6 +188,24 @@ class _Later:
             if len(rows):
                 joined = np.bitwise_or.reduce(rows, axis=0, keepdims=True)
                 row[column] += _ones(joined if among is None else joined & among)[0]
+
+    def count_each(self, rows: Counts, periods: NDArray[np.integer], cuts: NDArray[np.integer]) -> None:
+        """Add to the rows of periods, from the second column on, how many of each one's own people returned.
+
+        Args:
+            rows: Take the counts.
+            periods: Those that the people started in, in order.
+            cuts: The first word of each one's people.
+        """
+        if self._is_single and len(periods):
+            ones = np.add.reduceat(np.bitwise_count(self._back), cuts, axis=1, dtype=np.int64)
+            low, high = self._spans[0][0], self._spans[-1][1]
+            for place, period in enumerate(periods):
+                later = ones[period + low : period + high + 1, place]
+                rows[period, 1 : 1 + len(later)] += later
+            return
+        for period, begin, end in zip(periods, cuts, [*cuts[1:], None], strict=True):
+            _Later(self._back[:, begin:end], self._spans, until_the_end=False).count(rows[period], int(period))
 
 
 def _side_by_side(count: Callable[..., _Found], pieces: Sequence[tuple[int, ...]], threads: int) -> list[_Found]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engage.analysis.bitmaps import first_counts
+from engage.analysis.bitmaps import Words, bit_counts, moved
 from engage.analysis.events import Binder
 from engage.analysis.masks import DerivedMasks, Span
 from engage.analysis.periods import Calendar
@@ -122,10 +122,6 @@ class _Asked:
     is_rest: bool
     as_of: datetime | None
 
-    @property
-    def spans(self) -> list[tuple[int, int]]:
-        return [(k, k) for k in range(1, self.days + 1)]
-
 
 _Counted = tuple[NDArray[np.int64], NDArray[np.int64]]
 """How many began on each day, from the first one's to the last; how many were back on day 0, 1, …"""
@@ -167,9 +163,9 @@ def _of_derived(asked: _Asked, last: datetime) -> _Counted | None:
         return None
     if not found.height:
         return _NOBODY
-    begun, returns = found["begun"].to_numpy(), words_of(found, "r", span.words)
-    counts = first_counts(begun, returns, span.last - span.first + 1, asked.spans, threads=asked.engine.threads)
-    return counts[:, 0], counts.sum(axis=0)
+    begun = found["begun"].to_numpy()
+    back = _back(moved(words_of(found, "r", span.words), begun), asked.days)
+    return np.bincount(begun, minlength=span.last - span.first + 1), back
 
 
 def _of_lake(asked: _Asked, last: datetime) -> _Counted:
@@ -194,8 +190,13 @@ def _of_lake(asked: _Asked, last: datetime) -> _Counted:
     if not found.height:
         return _NOBODY
     ago = asked.calendar.number(last) - found["begun"].to_numpy()
-    everyone = np.zeros(found.height, np.uint8)
-    counts = first_counts(
-        everyone, words_of(found, "r", len(words)), asked.days + 1, asked.spans, threads=asked.engine.threads
-    )
-    return np.bincount(ago)[::-1], counts[0]
+    return np.bincount(ago)[::-1], _back(words_of(found, "r", len(words)), asked.days)
+
+
+def _back(own: list[Words], days: int) -> NDArray[np.int64]:
+    """How many were back on their own day 0, which all are, 1, 2, …; of words whose lowest bit is that day 0."""
+    back = np.zeros(days + 1, np.int64)
+    told = bit_counts(own, days + 1)
+    back[: len(told)] = told
+    back[0] = len(own[0])
+    return back

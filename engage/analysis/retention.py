@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from engage.analysis.events import Binder, Selector
@@ -170,32 +171,33 @@ def _people(
 
 def _table(question: Question, counted: pl.DataFrame) -> pl.DataFrame:
     calendar = question.calendar
-    begins = [0, *(low for low, _ in column_spans(question))]
-    found = {(row["breakdown"], row["cohort"]): row for row in counted.iter_rows(named=True)}
+    begins = np.array([0, *(low for low, _ in column_spans(question))])
+    numbers = np.arange(question.first, question.last + 1)
+    names = [f"u{k}" for k in range(len(begins))]
     values: list[str | None] = [None]
+    counted = counted.filter(pl.col("cohort").is_between(question.first, question.last))
     if question.breakdown:
-        sizes: dict[str | None, int] = {}
-        for row in counted.iter_rows(named=True):
-            sizes[row["breakdown"]] = sizes.get(row["breakdown"], 0) + row["u0"]
-        values = sorted(sizes, key=lambda value: (-sizes[value], value is None, str(value)))
-    rows = []
-    for value in values:
-        for number in range(question.first, question.last + 1):
-            row = found.get((value, number), {})
-            size = row.get("u0", 0)
-            cohort = calendar.start(number) if calendar.period == "hour" else calendar.day(number)
-            for k, begin in enumerate(begins):
-                users = row.get(f"u{k}", 0) if number + begin <= question.last else None
-                rate = users / size if users is not None and size else None
-                rows.append((value, cohort, size, k, users, rate))
+        by_size = counted.group_by("breakdown").agg(pl.col("u0").sum())
+        values = [value for value, _ in sorted(by_size.rows(), key=lambda row: (-row[1], row[0] is None, str(row[0])))]
+    counts = np.zeros((len(values), len(numbers), len(begins)), np.int64)
+    if counted.height:
+        place = {value: index for index, value in enumerate(values)}
+        of_value = np.array([place[value] for value in counted["breakdown"]])
+        counts[of_value, counted["cohort"].to_numpy() - question.first] = counted.select(names).to_numpy()
+    begun = np.broadcast_to(numbers[:, None] + begins <= question.last, counts.shape)
+    cohorts = [calendar.start(n) if calendar.period == "hour" else calendar.day(n) for n in numbers.tolist()]
     kind = pl.Datetime("us", calendar.timezone) if calendar.period == "hour" else pl.Date()
-    schema = {
-        "breakdown": pl.String(),
-        "cohort": kind,
-        "size": pl.Int64(),
-        "period": pl.Int64(),
-        "users": pl.Int64(),
-        "rate": pl.Float64(),
-    }
-    table = pl.DataFrame(rows, schema=schema, orient="row")
+    each = len(numbers) * len(begins)
+    table = pl.DataFrame(
+        {
+            "breakdown": pl.Series(values, dtype=pl.String).repeat_by(each).explode(),
+            "cohort": pl.Series(cohorts * len(values), dtype=kind).repeat_by(len(begins)).explode(),
+            "size": np.repeat(counts[:, :, 0].ravel(), len(begins)),
+            "period": np.tile(np.arange(len(begins)), len(values) * len(numbers)),
+            "users": counts.ravel(),
+            "is_begun": begun.ravel(),
+        },
+    )
+    users, size = pl.when("is_begun").then("users"), pl.when(pl.col("size") > 0).then("size")
+    table = table.with_columns(users.alias("users"), (users / size).alias("rate")).drop("is_begun")
     return table if question.breakdown else table.drop("breakdown")

@@ -12,7 +12,7 @@ from engage.lake.derived.manifest import survey
 from engage.lake.derived.tables import TABLES
 from engage.lake.landing import Lake
 from engage.lake.rewriting import rewrite
-from engage.lake.schema import DATASETS, Dataset
+from engage.lake.schema import DATASETS, SEED, Dataset
 from engage.lake.scratch import scratch
 
 __all__ = ["Compacted", "compact"]
@@ -64,6 +64,7 @@ def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) 
         LandingError: Another writer or a query kept the lake for too long; what was merged so far stays merged.
     """
     tell = progress or (lambda stage, done, total: None)
+    _sweep(lake)
     _derive(lake, tell)
     todo = [found for dataset in DATASETS.values() for found in _candidates(lake, dataset, at_least)]
     total, done = len(todo), Compacted()
@@ -77,6 +78,17 @@ def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) 
         done += _merge(lake, turn, at_least)
     tell("done", total, total)
     return done
+
+
+def _sweep(lake: Lake) -> None:
+    """Take away the files without rows that lakes once began with, instead of ending (see :data:`SEED`)."""
+    files = [lake.folder(name) / "date=1970-01-01" / Path(SEED).name for name in DATASETS]
+    if any(path.exists() for path in files):
+        with lake.storage.writing(), lake.storage.batch() as batch:
+            for path in files:
+                if path.exists():
+                    batch.remove(path)
+            batch.commit()
 
 
 def _derive(lake: Lake, tell: Progress) -> None:
@@ -107,7 +119,7 @@ def _candidates(lake: Lake, dataset: Dataset, at_least: int) -> Iterator[_Candid
 
 
 def _candidate(dataset: Dataset, folder: Path, at_least: int) -> _Candidate | None:
-    sizes = {path: path.stat().st_size for path in sorted(folder.glob("*.parquet")) if path.name != "seed.parquet"}
+    sizes = {path: path.stat().st_size for path in sorted(folder.glob("*.parquet")) if path.name != Path(SEED).name}
     small = tuple(path for path, size in sizes.items() if size < SMALL)
     if len(small) < max(at_least, 2):
         return None

@@ -13,7 +13,7 @@ from pyarrow.compute import run_end_encode
 
 from engage.errors import LandingError
 from engage.lake.derived.folding import keep_up
-from engage.lake.schema import DATASETS, RECIPIENTS, TRANSITIONS, Dataset
+from engage.lake.schema import DATASETS, RECIPIENTS, SEED, TRANSITIONS, Dataset
 from engage.lake.scratch import scratch
 from engage.lake.storage import Batch, Storage, write_atomically
 from engage.settings import Settings
@@ -64,7 +64,7 @@ class Lake:
         """Give every dataset a file without rows, so that its view can be queried before anything lands."""
         self.storage.seed()
         for dataset in DATASETS.values():
-            self._seed(self.folder(dataset.name) / "date=1970-01-01" / "seed.parquet", dataset.schema)
+            self._seed(self.folder(dataset.name) / SEED, dataset.schema)
         self._seed(self.settings.lake / "audiences" / "run=seed" / "recipients.parquet", RECIPIENTS)
         self._seed(self.settings.lake / "journeys" / "journey=seed" / "seed.parquet", TRANSITIONS)
 

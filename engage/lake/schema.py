@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["DATASETS", "RECIPIENTS", "TRANSITIONS", "Dataset"]
+__all__ = ["DATASETS", "RECIPIENTS", "SEED", "TRANSITIONS", "Dataset"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -33,6 +33,10 @@ class Dataset:
     key: str
     order: tuple[str, ...]
 
+
+SEED = "date=9999-12-31/seed.parquet"
+"""The file without rows that every dataset has, below its folder. It is the last one, since DuckDB guesses the rows of
+many files from the first: with none in that, it would take every relation for empty, and join them the wrong way."""
 
 _EVENTS = pa.schema(
     [

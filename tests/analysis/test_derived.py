@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
-from engage.analysis.bitmaps import first_counts, pair_counts
+from engage.analysis.bitmaps import bit_counts, first_counts, moved, pair_counts
 from engage.lake.derived.folding import fold
 from engage.lake.derived.manifest import survey
 from engage.lake.derived.tables import TABLES
@@ -253,6 +253,16 @@ def test_pairs_are_counted_as_one_by_one(
                 last = 69 if until_the_end else high
                 expected.append(sum(any(r >> period + k & 1 for k in range(low, last + 1)) for r in started))
             assert counted[period].tolist() == [often * number for number in expected]
+
+
+@given(people=st.lists(st.tuples(st.integers(0, 127), st.integers(0, 2**128 - 1)), max_size=150), often=st.just(700))
+def test_bits_are_moved_to_each_start_and_counted(people: list[tuple[int, int]], often: int) -> None:
+    begun = np.array([start for start, _ in people] * often, np.uint16)
+    own = moved(_words([returned for _, returned in people] * often), begun)
+    for place, (start, returned) in enumerate(people):
+        assert int(own[0][place]) | int(own[1][place]) << 64 == returned >> start
+    expected = [often * sum(returned >> start + k & 1 for start, returned in people) for k in range(100)]
+    assert bit_counts(own, 100).tolist() == expected
 
 
 def _words(numbers: list[int]) -> list[npt.NDArray[np.uint64]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import pytest
 import engage
 from engage.errors import LandingError
 from engage.lake.compaction import Compacted, compact
+from engage.lake.derived.manifest import stamp
+from engage.query.derived import find_derived
 from tests.examples import times
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -195,3 +198,33 @@ def test_a_switch_that_died_half_way_is_finished_by_the_next_query(workspace: en
     assert workspace.sql(FACTS).row(0) == before
     assert len(files(workspace)) == 3
     assert not any(storage.staging.iterdir())
+
+
+def test_the_files_without_rows_come_last_so_that_joins_are_planned_by_sizes(workspace: engage.Workspace) -> None:
+    land(workspace, 1)
+    plan = workspace.sql("explain (format json) select user_id from user_events").item(0, 1)
+    guesses = [int(guess) for guess in re.findall(r'"Estimated Cardinality": "~?(\d+)', plan)]
+    assert max(guesses) > 0
+
+
+def test_a_lake_that_began_with_its_files_without_rows_is_put_in_order(workspace: engage.Workspace) -> None:
+    land(workspace, 1)
+    workspace.compact()
+    events = workspace.lake.folder("events")
+    old = events / "date=1970-01-01" / "seed.parquet"
+    old.parent.mkdir()
+    old.write_bytes((events / "date=9999-12-31" / "seed.parquet").read_bytes())
+    file = workspace.settings.lake / "derived" / "user_days.json"
+    manifest = json.loads(file.read_text())
+    manifest["covered"]["date=1970-01-01/seed.parquet"] = stamp(old)
+    file.write_text(json.dumps(manifest))
+    before = workspace.sql(FACTS).row(0)
+    derived = find_derived(workspace.settings, None, None)
+    assert derived is not None
+    assert not derived.days.fresh
+    workspace.compact()
+    assert not old.exists()
+    again = find_derived(workspace.settings, None, None)
+    assert again is not None
+    assert not again.days.fresh
+    assert workspace.sql(FACTS).row(0) == before

@@ -198,7 +198,8 @@ def _copied(connection: duckdb.DuckDBPyConnection, batch: Batch, table: Table | 
     target.parent.mkdir(parents=True, exist_ok=True)
     connection.execute(
         f"copy (select * from {source} order by {table.order}) to {text(target)} "
-        f"(format parquet, compression zstd, row_group_size {ROW_GROUP})"
+        # Read again and again, unlike the lake's own files: a third larger, and unpacked in half the time.
+        f"(format parquet, compression lz4_raw, row_group_size {ROW_GROUP})"
     )
     return target
 

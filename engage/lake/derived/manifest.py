@@ -15,11 +15,14 @@ from pathlib import Path
 import duckdb
 
 from engage.lake.derived.table import State, Table
+from engage.lake.schema import SEED
 from engage.settings import Settings
 
 __all__ = ["Manifest", "Part", "Stamp", "Survey", "folder", "manifest_file", "stamp", "survey"]
 
 _VERSION = f"1, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
+
+_SEED = Path(SEED).name  # without rows
 
 Stamp = tuple[int, int]
 """A file's size in bytes and time of change in nanoseconds."""
@@ -77,7 +80,11 @@ class Manifest:
             values = json.loads(manifest_file(settings, table).read_text(encoding="utf-8"))
             if values["version"] != _VERSION or values["timezone"] != settings.timezone:
                 return None
-            covered = {name: (int(size), int(changed)) for name, (size, changed) in values["covered"].items()}
+            covered = {
+                name: (int(size), int(changed))
+                for name, (size, changed) in values["covered"].items()
+                if not name.endswith(f"/{_SEED}")  # it was named once
+            }
             return cls(values["timezone"], covered, tuple(Part(**part) for part in values["parts"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -138,7 +145,7 @@ def _files(dataset: Path) -> dict[str, Stamp]:
         return found
     for date in dates:
         for entry in os.scandir(date):
-            if entry.name.endswith(".parquet") and not entry.name.startswith("."):
+            if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.name != _SEED:
                 status = entry.stat()
                 found[f"{date.name}/{entry.name}"] = (status.st_size, status.st_mtime_ns)
     return dict(sorted(found.items()))
