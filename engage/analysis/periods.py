@@ -9,6 +9,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from engage.errors import QueryError
+from engage.lake.wall_clock import wall_clock
 from engage.settings import WEEKDAYS, Settings
 
 __all__ = ["Calendar", "Period"]
@@ -50,8 +51,8 @@ class Calendar:
         return cls(period, settings.timezone, WEEKDAYS.index(str(first).lower()))
 
     def sql(self, time: str) -> str:
-        """SQL of the number of the period a time (TIMESTAMPTZ) is in."""
-        day = f"local_date({time})"
+        """SQL of the number of the period a time (TIMESTAMPTZ, a column or little more) is in."""
+        day = f"{wall_clock(time, self.timezone)}::date"
         if self.period == "hour":
             return f"((epoch_us({time}) + {self._minutes * 60_000_000}) // {_HOUR})::int"
         if self.period == "day":

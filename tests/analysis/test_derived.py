@@ -234,7 +234,7 @@ PEOPLE = st.lists(st.tuples(st.integers(0, 2**70 - 1), st.integers(0, 2**70 - 1)
 
 @pytest.mark.parametrize("until_the_end", [False, True])
 @pytest.mark.parametrize("spans", [[(1, 1), (2, 4), (60, 80)], [(1, 1), (2, 2), (3, 3)], []])
-@given(people=PEOPLE, often=st.sampled_from([1, 200]), threads=st.sampled_from([1, 2]))
+@given(people=PEOPLE, often=st.sampled_from([1, 800]), threads=st.sampled_from([1, 2]))
 def test_pairs_are_counted_as_one_by_one(
     people: list[tuple[int, int]], often: int, threads: int, spans: list[tuple[int, int]], until_the_end: bool
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engage.lake.wall_clock import wall_clock
+
 __all__ = ["State", "Table", "local_day"]
 
 
@@ -52,7 +54,4 @@ class State:
 
 def local_day(time: str, timezone: str) -> str:
     """SQL of the day a time (TIMESTAMPTZ) is in, in a time zone."""
-    if timezone == "UTC":
-        return f"make_timestamp(epoch_us({time}))::date"
-    zone = timezone.replace("'", "''")
-    return f"({time} at time zone '{zone}')::date"
+    return f"{wall_clock(time, timezone)}::date"
