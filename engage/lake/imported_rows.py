@@ -11,7 +11,7 @@ from engage.errors import ImportFileError
 from engage.lake.mappings import Mapped
 from engage.lake.records import message_columns_sql
 from engage.lake.schema import DATASETS
-from engage.lake.sources import NOT_FINITE
+from engage.lake.sources import not_finite
 from engage.vocabulary import MESSAGE_EVENTS
 
 __all__ = ["map_rows", "type_rows"]
@@ -138,8 +138,8 @@ def _reason(mapped: Mapped, columns: dict[str, str]) -> str:
     if "properties" in columns:
         object_ = "json_type(try_cast(properties as json)) = 'OBJECT'"
         if columns["properties"] in ("VARCHAR", "JSON"):
-            finite = NOT_FINITE.replace("json::varchar", "properties::varchar")
-            checks.append((f"coalesce({finite}, false)", "properties hold NaN or Infinity, which JSON has not"))
+            is_bad = f"coalesce({not_finite('properties::varchar')}, false)"
+            checks.append((is_bad, "properties hold NaN or Infinity, which JSON has not"))
             checks.append(
                 (f"properties is not null and not coalesce({object_}, false)", "properties are no JSON object")
             )

@@ -19,6 +19,7 @@ from engage.lake.mappings import Mapped, own_shape, read_mapping
 from engage.lake.schema import DATASETS, Dataset
 from engage.lake.sources import Fault, Source, open_source
 from engage.lake.storage import Batch, write_atomically
+from engage.lake.wall_clock import wall_clock
 
 __all__ = ["ImportSummary", "import_file"]
 
@@ -166,9 +167,7 @@ def _stage(
     counts = f"select count(*), count(distinct {dataset.key}) from {relation}"
     given, different = connection.sql(counts).fetchall()[0]
     once = f"qualify row_number() over (partition by {dataset.key}) = 1" if different < given else ""
-    fresh = (
-        f"select *, ({dataset.time} at time zone 'UTC')::date as date from {relation} {anti} {once} order by {order}"
-    )
+    fresh = f"select *, {wall_clock(dataset.time, 'UTC')}::date as date from {relation} {anti} {once} order by {order}"
     folder = batch.folder / dataset.name
     folder.mkdir(parents=True, exist_ok=True)
     target = str(folder.resolve()).replace("'", "''")

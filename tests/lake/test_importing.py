@@ -270,6 +270,24 @@ def test_what_only_looks_like_json_is_refused(workspace: engage.Workspace, tmp_p
     assert rejects(table) == [(2, "properties hold NaN or Infinity, which JSON has not")]
 
 
+def test_nan_and_infinity_are_refused_however_they_are_spelt(workspace: engage.Workspace, tmp_path: Path) -> None:
+    spelt = [
+        sign + "".join(letter.upper() if bits >> place & 1 else letter for place, letter in enumerate(word)) + rest
+        for word, rest in (("nan", ""), ("inf", ""), ("inf", "inity"))
+        for bits in range(8)
+        for sign in ("", "-")
+    ]
+    bad = [before + number for number in spelt for before in ("", " ", "[1,", "[", "[1,\t")]
+    lines = [EVENT % (f"a{n}", f',"properties":{{"v":{text}{"]" * text.count("[")}}}') for n, text in enumerate(bad)]
+    lines += [EVENT % (f"b{n}", f',"properties":{{"v":"a: {text}, \\": {text}"}}') for n, text in enumerate(spelt)]
+    file = tmp_path / "a.ndjson"
+    file.write_text("".join(lines))
+    assert workspace.import_file(file).rejected == len(bad)
+    assert [line for line, _ in rejects(file)] == list(range(1, len(bad) + 1))
+    told = workspace.sql("select properties->>'$.v' from events order by user_id").to_series()
+    assert sorted(told) == sorted(f'a: {text}, ": {text}' for text in spelt)
+
+
 def test_columns_beside_properties_are_kept(workspace: engage.Workspace, tmp_path: Path) -> None:
     file = tmp_path / "a.ndjson"
     file.write_text(
