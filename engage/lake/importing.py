@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from engage.lake.derived.folding import keep_up
+from engage.lake.encoding import COPY_OPTIONS
 from engage.lake.imported_rows import map_rows, type_rows
 from engage.lake.landing import Lake, Landed
 from engage.lake.mappings import Mapped, own_shape, read_mapping
@@ -172,7 +173,7 @@ def _stage(
     folder.mkdir(parents=True, exist_ok=True)
     target = str(folder.resolve()).replace("'", "''")
     result = connection.execute(
-        f"copy ({fresh}) to '{target}' (format parquet, compression zstd, partition_by (date), "
+        f"copy ({fresh}) to '{target}' ({COPY_OPTIONS}, partition_by (date), "
         f"filename_pattern '{batch.batch_id}-{index}-{{i}}', overwrite_or_ignore true)"
     ).fetchall()
     rows = int(result[0][0])

@@ -13,14 +13,13 @@ from pyarrow.compute import run_end_encode
 
 from engage.errors import LandingError
 from engage.lake.derived.folding import keep_up
+from engage.lake.encoding import write_parquet
 from engage.lake.schema import DATASETS, RECIPIENTS, SEED, TRANSITIONS, Dataset
 from engage.lake.scratch import scratch
 from engage.lake.storage import Batch, Storage, write_atomically
 from engage.settings import Settings
 
 __all__ = ["Lake", "Landed", "new_ids", "stage"]
-
-_ROW_GROUP = 122_880  # rows; DuckDB reads one row group a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +146,7 @@ def stage(batch: Batch, dataset: Dataset, table: pa.Table) -> None:
     for end, day in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
         folder = batch.folder / dataset.name / f"date={day.isoformat()}"
         folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            table.slice(start, end - start),
-            folder / f"{batch.batch_id}.parquet",
-            compression="zstd",
-            row_group_size=_ROW_GROUP,
-        )
+        write_parquet(table.slice(start, end - start), folder / f"{batch.batch_id}.parquet")
         start = end
 
 

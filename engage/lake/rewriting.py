@@ -7,14 +7,12 @@ from pathlib import Path
 
 import duckdb
 
+from engage.lake.encoding import COPY_OPTIONS
 from engage.lake.schema import Dataset
 from engage.lake.scratch import text
 from engage.lake.storage import Batch
 
-__all__ = ["ROW_GROUP", "rewrite"]
-
-ROW_GROUP = 122_880
-"""Rows; DuckDB reads one row group a thread."""
+__all__ = ["rewrite"]
 
 
 def rewrite(
@@ -46,7 +44,7 @@ def rewrite(
     target.parent.mkdir(parents=True, exist_ok=True)
     result = connection.execute(
         f"copy (select * from {source} where {keep} order by {', '.join(dataset.order)}) "
-        f"to {text(target)} (format parquet, compression zstd, row_group_size {ROW_GROUP})"
+        f"to {text(target)} ({COPY_OPTIONS})"
     ).fetchall()
     after = int(result[0][0])
     if not after:

@@ -1,0 +1,53 @@
+"""How the lake's Parquet files are encoded: times as differences, ids as lengths and bytes, what repeats by dictionary.
+
+A dictionary of what hardly repeats, which is what writers begin with unless told otherwise, makes a file larger and
+slower to read (``docs/benchmarks.md``). DuckDB, polars, pyarrow and ClickHouse read these encodings.
+
+Source: Apache Parquet, Encodings: DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+__all__ = ["COPY_OPTIONS", "ROW_GROUP", "write_parquet"]
+
+ROW_GROUP = 122_880
+"""Rows; DuckDB reads one row group a thread."""
+
+COPY_OPTIONS = f"format parquet, compression zstd, parquet_version v2, row_group_size {ROW_GROUP}"
+"""The same for DuckDB's ``copy``, which finds out by itself what repeats."""
+
+_REPEATED = 5  # rows a value, on average, from which on a dictionary is worth it; DuckDB's own measure
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write rows as one file.
+
+    Args:
+        table: The rows, sorted as readers shall find them.
+        path: The file.
+    """
+    encodings = {field.name: name for field in table.schema if (name := _encoding(table, field))}
+    nested = {field.name: f"{field.name}.list.element" for field in table.schema if pa.types.is_list(field.type)}
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+        use_dictionary=[nested.get(name, name) for name in table.column_names if name not in encodings],
+        column_encoding=encodings,
+    )
+
+
+def _encoding(table: pa.Table, field: pa.Field) -> str | None:
+    """How a column is encoded; None for by dictionary."""
+    if pa.types.is_timestamp(field.type):
+        return "DELTA_BINARY_PACKED"
+    if pa.types.is_string(field.type) and pc.count_distinct(table[field.name]).as_py() * _REPEATED > table.num_rows:
+        return "DELTA_LENGTH_BYTE_ARRAY"
+    return None
