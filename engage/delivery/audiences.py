@@ -20,23 +20,16 @@ from typing import Any
 import httpx
 import polars as pl
 
-from engage.channels.facebook.graph import MAX_ROWS, Answer, Graph
+from engage.channels.facebook.graph import MAX_ROWS, Graph
 from engage.delivery.audience_record import AudienceRecord, Request, Started, differences
+from engage.delivery.graph_client import GraphClient, Progress
 from engage.errors import ChannelError, ConfigurationError, PlanError
 from engage.lake.landing import Lake
 from engage.lake.storage import locked
 from engage.logs import log
 from engage.query.engine import Engine
-from engage.vocabulary import OutcomeStatus
 
 __all__ = ["AudienceSync", "MetaAudiences", "Progress"]
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, rows done and rows in all."""
-
-_ATTEMPTS = 6
-_LONGEST = 3600.0  # seconds waited in one go
-_AGAIN = {OutcomeStatus.RATE_LIMITED, OutcomeStatus.TEMPORARY, OutcomeStatus.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +83,19 @@ class MetaAudiences:
         stopped: Callable[[], bool] = lambda: False,
         report: Progress | None = None,
     ) -> None:
-        self._graph, self._client = graph, client
+        self._graph = graph
         self._record = AudienceRecord(lake, engine)
         self._lock = lake.settings.data / "audiences.lock"
-        self._sleep, self._now, self._stopped = sleep, now, stopped
+        self._now, self._stopped = now, stopped
         self._report = report or (lambda stage, done, total: None)
-        self._owed = 0.0  # seconds to wait before the next request, by Meta's last answer
+        self._client = GraphClient(graph, client, sleep=sleep, stopped=stopped, report=self._report)
 
     def list(self) -> list[Mapping[str, Any]]:
         """The account's audiences, as Meta has them."""
         found: list[Mapping[str, Any]] = []
         after = ""
         while True:
-            body = self._ask(lambda after=after: self._graph.audiences(after))  # type: ignore[misc]
+            body = self._client.ask(lambda after=after: self._graph.audiences(after))  # type: ignore[misc]
             page = body.get("data")
             found += [one for one in page if isinstance(one, dict)] if isinstance(page, list) else []
             paging = body.get("paging")
@@ -137,7 +130,7 @@ class MetaAudiences:
             audience_id = self.find(name)
             if audience_id is None:
                 return False
-            self._ask(lambda: self._graph.delete(audience_id))
+            self._client.ask(lambda: self._graph.delete(audience_id))
             self._record.delete(Started(uuid.uuid4().hex, name, audience_id, None, False), self._now())
         return True
 
@@ -242,7 +235,7 @@ class MetaAudiences:
                     )  # fmt: skip
 
                 # The first request of a replacement begins its session: sent twice, it would begin another.
-                answer = self._ask(request, blindly=not (started.is_replacement and one.batch == 1))
+                answer = self._client.ask(request, blindly=not (started.is_replacement and one.batch == 1))
                 if one.session["session_id"] != before["session_id"]:
                     before = {"session_id": one.session["session_id"], "received": 0, "invalid": 0}
                 now = {name: max(before[name], _count(answer.get(field))) for name, field in _TOLD.items()}
@@ -269,7 +262,7 @@ class MetaAudiences:
     def _create(self, name: str) -> str:
         """Make an audience; where the answer was lost, look whether it is there before making another."""
         try:
-            return str(self._ask(lambda: self._graph.create(name), blindly=False)["id"])
+            return str(self._client.ask(lambda: self._graph.create(name), blindly=False)["id"])
         except ChannelError:
             if found := self.find(name):
                 return found
@@ -283,35 +276,6 @@ class MetaAudiences:
                 hint = "wait for it; the next sync takes in what has changed since"
                 raise PlanError("another sync is under way", where="facebook", hint=hint)
             yield
-
-    def _ask(self, request: Callable[[], httpx.Request], *, blindly: bool = True) -> Mapping[str, Any]:
-        """Ask until Meta says yes or no; a request that may have arrived is repeated where that is harmless."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            self._wait(self._owed)
-            self._owed = 0.0
-            try:
-                answer = self._graph.answer(self._client.send(request(), follow_redirects=False))
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                answer = Answer(OutcomeStatus.TEMPORARY, type(error).__name__, {})
-            except httpx.HTTPError as error:
-                answer = Answer(OutcomeStatus.UNKNOWN, type(error).__name__, {})
-            if answer.status is OutcomeStatus.SENT:
-                self._owed = answer.wait or 0.0
-                return answer.body
-            doubtful = answer.status is OutcomeStatus.UNKNOWN and not blindly
-            if answer.status not in _AGAIN or attempt == _ATTEMPTS or doubtful:
-                break
-            self._wait(answer.wait or 2.0**attempt)
-        self._graph.check(answer)
-        raise ChannelError(f"Meta answered {answer.detail}", where="facebook")
-
-    def _wait(self, seconds: float) -> None:
-        if seconds > 0:
-            if seconds >= 10:
-                self._report(f"Meta wants a pause of {min(seconds, _LONGEST):,.0f} s", 0, None)
-            self._sleep(min(seconds, _LONGEST))
-        if self._stopped():
-            raise ChannelError("it was told to stop", where="facebook", hint="the next sync goes on where it was")
 
 
 _TOLD = {"received": "num_received", "invalid": "num_invalid_entries"}  # of the session so far

@@ -197,6 +197,14 @@ class Held:
         self.postponed, self.later = [], []
         return fresh, groups
 
+    def end_all(self, reason: str, at: int) -> None:
+        """End whatever has not left, without an attempt."""
+        fresh, groups = self.everything()
+        self.changes.direct += [Result(seq, "failed", at=at, reason=reason) for seq in fresh]
+        for group in groups:
+            state, why = ("in_doubt", None) if group.maybe else ("failed", reason)
+            self.changes.results += [Result(seq, state, int(group.maybe), at=at, reason=why) for seq in group.seqs]
+
     def ending(self, result: Result) -> Ending:
         """A result as the lake is to have it."""
         return Ending(

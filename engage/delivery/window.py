@@ -208,7 +208,7 @@ class Window:
                 going = self._goes_on()
                 flight.withdraw()
                 if going and (reason := self._called_off()):
-                    self._end_all(held, reason)
+                    held.end_all(reason, self.now())
                 admitted = self._admit(held) if going else []
                 await self._commit(held)
                 if held.lost:
@@ -300,15 +300,6 @@ class Window:
         if due is None or due - self._clock() > self.limits.patience:
             return None
         return max(0.01, min(_LOOK, max(due - self._clock(), self.gate.wait())))
-
-    def _end_all(self, held: Held, reason: str) -> None:
-        """End whatever has not left, without an attempt."""
-        at = self.now()
-        fresh, groups = held.everything()
-        held.changes.direct += [Result(seq, "failed", at=at, reason=reason) for seq in fresh]
-        for group in groups:
-            state, why = ("in_doubt", None) if group.maybe else ("failed", reason)
-            held.changes.results += [Result(seq, state, int(group.maybe), at=at, reason=why) for seq in group.seqs]
 
     async def _give_back(self, held: Held) -> None:
         await self.landings.land(held)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import time
 
 from engage.analysis.events import Binder
 from engage.campaigns.audience import bucket_sql
+from engage.journeys.due import due_sql
 from engage.journeys.facts import Asked, case_selector, value_condition
 from engage.journeys.graph import (
     AGAIN,
@@ -145,7 +145,7 @@ def round_sql(
         ports=" ".join(made.ports),
         joins=" ".join(made.joins),
         targets=targets,
-        due=_due(journey, timezone if zones else None),
+        due=due_sql(journey, timezone if zones else None),
         zones=zones,
     )
     if zones:  # they are asked of those who moved, so they come after them
@@ -186,41 +186,6 @@ def _ended(goal: int | None, exits: Collection[int], fresh: str) -> str:
         f"join (select * from ({fresh}) as f where {met} or {other}) as f "
         "on f.user_id = here.user_id and f.t > here.entered_at group by all"
     )
-
-
-def _due(journey: Journey, timezone: str | None) -> str:
-    """When a node is left at the latest by those who enter it at `left_at`; null where the walk ends."""
-    cases, never = [], [GOAL_MET, EXIT_MET, AGAIN, LEFT]
-    for node in journey.nodes.values():
-        match node.does:
-            case Wait(until=until, weekdays=weekdays) if until is not None:
-                if timezone is not None:
-                    cases.append(f"when {literal(node.id)} then {_clock(until, weekdays, timezone)}")
-            case Wait(length=length) if length is not None:
-                us = int(length.total_seconds() * 1_000_000)
-                cases.append(f"when {literal(node.id)} then left_at + to_microseconds({us})")
-            case Exit():
-                never.append(node.id)
-    ends = f"when target in ({', '.join(map(literal, never))}) then null"
-    return (
-        f"case {ends} else case target {' '.join(cases)} else left_at end end"
-        if cases
-        else f"case {ends} else left_at end"
-    )
-
-
-def _clock(until: time, weekdays: tuple[int, ...], timezone: str) -> str:
-    """The next time a person's clock shows a time of day, on one of some weekdays."""
-    zone = f"coalesce(known.name, {literal(timezone)})"
-    local = f"timezone({zone}, left_at)"
-    seconds = until.hour * 3600 + until.minute * 60
-    clock = f"{seconds} * interval 1 second"
-    late = f"case when {local}::time > time '{until:%H:%M}' then interval 1 day else interval 0 day end"
-    day = f"(date_trunc('day', {local}) + {late})"
-    if weekdays:
-        ahead = [min((other - today) % 7 for other in weekdays) for today in range(7)]
-        day = f"({day} + ({ahead})[isodow({day})] * interval 1 day)"
-    return f"greatest(left_at, timezone({zone}, {day} + {clock}))"
 
 
 class _Made:
