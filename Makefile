@@ -24,9 +24,11 @@ chaos: $(READY)  ## kill senders 200 times over 20,000 messages, with and withou
 	$(BIN)/python bench/fuzz.py --seed $(or $(SEED),1)
 	TRIES=20 $(BIN)/python -m pytest -m chance -n auto --maxprocesses 4 --dist worksteal --timeout 3600
 
-bench: $(READY)  ## how fast analyses are beside chdb and polars, a million are planned, events are collected and answered with a message, a run is sent against the same client alone, and notebooks show themselves and follow a filter
+bench: $(READY)  ## how fast analyses are beside chdb and polars and what memory they take (EVENTS=10000000), files are imported, a million are planned, events are collected and answered with a message, a run is sent against the same client alone, and notebooks show themselves and follow a filter
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench]'
-	$(BIN)/python bench/analytics.py
+	$(BIN)/python bench/analytics.py $(or $(EVENTS),10000000)
+	$(BIN)/python bench/memory.py $(or $(EVENTS),10000000)
+	$(BIN)/python bench/importing.py
 	$(BIN)/python bench/planning.py
 	$(BIN)/python bench/collecting.py
 	$(BIN)/python bench/triggered.py

@@ -64,7 +64,7 @@ def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) 
         LandingError: Another writer or a query kept the lake for too long; what was merged so far stays merged.
     """
     tell = progress or (lambda stage, done, total: None)
-    _sweep(lake)
+    lake.reseed()
     _derive(lake, tell)
     todo = [found for dataset in DATASETS.values() for found in _candidates(lake, dataset, at_least)]
     total, done = len(todo), Compacted()
@@ -78,17 +78,6 @@ def compact(lake: Lake, *, at_least: int = 2, progress: Progress | None = None) 
         done += _merge(lake, turn, at_least)
     tell("done", total, total)
     return done
-
-
-def _sweep(lake: Lake) -> None:
-    """Take away the files without rows that lakes once began with, instead of ending (see :data:`SEED`)."""
-    files = [lake.folder(name) / "date=1970-01-01" / Path(SEED).name for name in DATASETS]
-    if any(path.exists() for path in files):
-        with lake.storage.writing(), lake.storage.batch() as batch:
-            for path in files:
-                if path.exists():
-                    batch.remove(path)
-            batch.commit()
 
 
 def _derive(lake: Lake, tell: Progress) -> None:

@@ -21,6 +21,8 @@ from engage.settings import Settings
 
 __all__ = ["Lake", "Landed", "new_ids", "stage"]
 
+_FORMER_SEED = f"date=1970-01-01/{Path(SEED).name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Landed:
@@ -63,9 +65,26 @@ class Lake:
         """Give every dataset a file without rows, so that its view can be queried before anything lands."""
         self.storage.seed()
         for dataset in DATASETS.values():
-            self._seed(self.folder(dataset.name) / SEED, dataset.schema)
+            if not (self.folder(dataset.name) / _FORMER_SEED).exists():
+                self._seed(self.folder(dataset.name) / SEED, dataset.schema)
         self._seed(self.settings.lake / "audiences" / "run=seed" / "recipients.parquet", RECIPIENTS)
         self._seed(self.settings.lake / "journeys" / "journey=seed" / "seed.parquet", TRANSITIONS)
+
+    def reseed(self) -> None:
+        """Let the files without rows of an older lake come last, too (see :data:`engage.lake.schema.SEED`).
+
+        Raises:
+            LandingError: Another writer or a query kept the lake for too long.
+        """
+        former = {dataset: self.folder(name) / _FORMER_SEED for name, dataset in DATASETS.items()}
+        if not any(path.exists() for path in former.values()):
+            return
+        with self.storage.writing(), self.storage.batch() as batch:
+            for dataset, path in former.items():
+                if path.exists():
+                    self._seed(batch.folder / dataset.name / SEED, dataset.schema)
+                    batch.remove(path)
+            batch.commit()
 
     @staticmethod
     def _seed(path: Path, schema: pa.Schema) -> None:
