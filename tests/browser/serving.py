@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import engage
+from tests.ports import free_port
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -23,9 +23,7 @@ _FLAGS = (
 @contextmanager
 def served(workspace: engage.Workspace) -> Iterator[str]:
     """The address of a workspace's notebooks, served as apps."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     folder = str(workspace.settings.notebooks)
     command = [sys.executable, "-m", "marimo", "-q", "run", folder, "--headless", "--no-token", "--port", port]
     quiet = subprocess.DEVNULL

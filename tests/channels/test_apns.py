@@ -30,6 +30,7 @@ from engage.delivery.transport import Caller
 from engage.errors import ConfigurationError, InvalidAddressError, UnsupportedContentError
 from engage.lake.schema import DATASETS
 from engage.vocabulary import OutcomeStatus, PermanentReason
+from tests.ports import free_port
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -244,9 +245,7 @@ class Apple:
         authority.cert_pem.write_to_path(self.ca)
         certificate = authority.issue_cert("localhost")
         certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"https://localhost:{port}"
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.clients: set[Any] = set()

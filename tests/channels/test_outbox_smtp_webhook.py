@@ -4,7 +4,6 @@ import asyncio
 import email
 import email.policy
 import json
-import socket
 import string
 import threading
 from collections.abc import Iterator
@@ -28,18 +27,13 @@ from engage.channels.registry import PROVIDERS, provider
 from engage.channels.webhook import forbidden_address, sign
 from engage.errors import ChannelError, ConfigurationError, ContentError
 from engage.vocabulary import Channel, OutcomeStatus, PermanentReason
+from tests.ports import free_port
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def mail(address: str = "ada@example.com", message_id: str = "m1", **content: Any) -> Message:
     return Message(message_id, "ada", "email", address, {"subject": "Hi", "text": "Hello", **content})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # The outbox

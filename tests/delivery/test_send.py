@@ -5,7 +5,6 @@ import email.policy
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ import pytest
 import engage
 from engage.errors import ChannelError, ConfigurationError, PlanError
 from tests.examples import times
+from tests.ports import free_port
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -169,9 +169,7 @@ def test_only_the_outbox_sends_as_of_the_past(workspace: engage.Workspace, endpo
 
 
 def test_a_mail_server_that_is_down_keeps_everybody_pending(workspace: engage.Workspace) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     ready = configure(
         workspace,
         f'[tool.engage.channels.email]\nprovider = "smtp"\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\n'

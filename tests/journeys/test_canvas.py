@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import engage
+from tests.ports import free_port
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -51,9 +51,7 @@ def served(workspace: engage.Workspace) -> Iterator[str]:
             for k, name in enumerate(["Product Viewed", "App Launched"][n % 2 :])
         ]
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     notebook = str(workspace.settings.notebooks / "journeys.py")
     command = [sys.executable, "-m", "marimo", "run", notebook, "--headless", "--no-token", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(Path(engage.__file__).parents[1])}

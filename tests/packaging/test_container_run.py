@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
@@ -25,6 +24,7 @@ import pytest
 from test_container import ROOT, compose, instructions
 
 import engage
+from tests.ports import free_port
 
 PLACES = ("/opt/engage", "/workspace", "/src")
 """The folders of the image, which are folders of the test here."""
@@ -120,9 +120,7 @@ def test_the_services_start_are_healthy_land_events_and_stop(image: Image, postg
     assert "@postgres/engage" in first
     image.run(first.replace("postgresql://engage@postgres/engage", postgres.replace("&", r"\&")), workspace)
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     secrets = {"ENGAGE_WRITE_KEYS": "web-1", "ENGAGE_SECRET_KEY": "0" * 64}
     serve = [*image.command, "--port", port]
     serve[serve.index("--host") + 1] = "127.0.0.1"

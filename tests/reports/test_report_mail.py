@@ -4,7 +4,6 @@ import csv
 import email
 import email.policy
 import io
-import socket
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from aiosmtpd.handlers import Message as Keep
 import engage
 from engage.errors import ConfigurationError
 from engage.reports.files import to_csv, to_excel, to_parquet
+from tests.ports import free_port
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
 
@@ -159,9 +159,7 @@ def test_a_report_no_provider_took_is_due_again(sent: engage.Workspace) -> None:
             inbox.append(message)
 
     inbox: list[email.message.Message] = []
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     project = sent.root / "pyproject.toml"
     told = f'\n[tool.engage.channels.email]\nprovider = "smtp"\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\n'
     project.write_text(project.read_text() + told + 'from = "Reports <reports@example.com>"\n')

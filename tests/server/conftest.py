@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import uvicorn
 
 import engage
 from engage.server.app import create_app
+from tests.ports import free_port
 
 KEY = "write-key-of-the-tests"
 SECRET = "a secret of the tests, thirty-two bytes or more"
@@ -36,9 +36,7 @@ class Server:
         self.workspace = workspace
         self._environment = os.environ | {"ENGAGE_WRITE_KEYS": KEY, "ENGAGE_SECRET_KEY": SECRET}
         self._environment |= {"ENGAGE_CLEVERTAP_PASSCODES": f"{ACCOUNT}:{PASSCODE}"} | environment
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port: int = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
