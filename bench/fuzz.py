@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import httpx
 import engage
 from engage.content.links import Links, Who
 from engage.signing import UserTokens
+from tests.ports import free_port
 
 _DOCUMENT = Path(engage.__file__).parent / "server" / "pages" / "openapi.json"
 _ROUNDS = {  # who asks, and what
@@ -40,9 +40,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--phases", default="coverage,fuzzing")
     given = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         workspace = engage.Workspace.create(Path(folder) / "workspace")
         passcode = secrets.token_hex(16)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ __all__ = ["Words", "bit_counts", "first_counts", "moved", "pair_counts"]
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
-_Found = TypeVar("_Found")
 _BITS = 64
 _BLOCK = 1 << 16  # people; smaller ones cost more in calls than they save by staying in a processor's own memory
 
@@ -54,10 +52,8 @@ def pair_counts(
             later.count(found[period], int(period), began[period])
         return found
 
-    cuts = range(0, len(returns[0]), _BLOCK)
     total = np.zeros((periods, len(spans) + 1), np.int64)
-    for found in _side_by_side(count, [(low, low + _BLOCK) for low in cuts], threads):
-        total += found
+    _add_up(total, count, len(returns[0]), _BLOCK, threads)
     return total
 
 
@@ -98,15 +94,15 @@ def first_counts(
     def count(low: int, high: int) -> Counts:
         back = _transposed([column[low * _BITS : high * _BITS] for column in columns])[:periods]
         later = _Later(back, spans, until_the_end=until_the_end)
-        own = there[(word_ends[there] > low) & (word_ends[there] - room[there] < high)]
         found = np.zeros((periods, len(spans) + 1), np.int64)
-        later.count_each(found, own, np.maximum(word_ends[own] - room[own] - low, 0))
+        for period in there[(word_ends[there] > low) & (word_ends[there] - room[there] < high)]:
+            end = int(word_ends[period]) - low
+            own = slice(max(end - int(room[period]), 0), end)
+            later.count(found[period], int(period), own=own)
         return found
 
-    words, block = int(room.sum()), _BLOCK // _BITS
     total = np.zeros((periods, len(spans) + 1), np.int64)
-    for found in _side_by_side(count, [(low, min(low + block, words)) for low in range(0, words, block)], threads):
-        total += found
+    _add_up(total, count, int(room.sum()), _BLOCK // _BITS, threads)
     total[:, 0] = sizes
     return total
 
@@ -118,10 +114,11 @@ def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
         columns: Columns of words, one row a person; bit k of column j is period 64 j + k.
         periods: How many periods there are.
     """
-    total = np.zeros(len(columns) * _BITS, np.int64)
+    total = np.zeros(periods, np.int64)
     for low in range(0, len(columns[0]), _BLOCK):
-        total += _ones(_transposed([column[low : low + _BLOCK] for column in columns]))
-    return total[:periods]
+        ones = _ones(_transposed([column[low : low + _BLOCK] for column in columns])[:periods])
+        total[: len(ones)] += ones
+    return total
 
 
 def moved(columns: Sequence[Words], begun: NDArray[np.integer]) -> list[Words]:
@@ -170,49 +167,37 @@ class _Later:
             low == high == spans[0][0] + column for column, (low, high) in enumerate(spans)
         )
 
-    def count(self, row: Counts, period: int, among: Words | None = None) -> None:
+    def count(self, row: Counts, period: int, among: Words | None = None, *, own: slice = slice(None)) -> None:
         """Add to a period's row, from its second column on, how many returned.
 
         Args:
             row: Takes the counts.
             period: The period they started in.
             among: Only these people; all by default.
+            own: Only the people in these words.
         """
         if self._is_single:  # spans of one period that follow one another are counted as one piece
             low, high = self._spans[0][0], self._spans[-1][1]
-            rows = self._back[period + low : period + high + 1]
+            rows = self._back[period + low : period + high + 1, own]
             row[1 : 1 + len(rows)] += _ones(rows if among is None else rows & among)
             return
         for column, (low, high) in enumerate(self._spans, 1):
-            rows = self._back[period + low : period + high + 1]
+            rows = self._back[period + low : period + high + 1, own]
             if len(rows):
                 joined = np.bitwise_or.reduce(rows, axis=0, keepdims=True)
                 row[column] += _ones(joined if among is None else joined & among)[0]
 
-    def count_each(self, rows: Counts, periods: NDArray[np.integer], cuts: NDArray[np.integer]) -> None:
-        """Add to the rows of periods, from the second column on, how many of each one's own people returned.
 
-        Args:
-            rows: Take the counts.
-            periods: Those that the people started in, in order.
-            cuts: The first word of each one's people.
-        """
-        if self._is_single and len(periods):
-            ones = np.add.reduceat(np.bitwise_count(self._back), cuts, axis=1, dtype=np.int64)
-            low, high = self._spans[0][0], self._spans[-1][1]
-            for place, period in enumerate(periods):
-                later = ones[period + low : period + high + 1, place]
-                rows[period, 1 : 1 + len(later)] += later
-            return
-        for period, begin, end in zip(periods, cuts, [*cuts[1:], None], strict=True):
-            _Later(self._back[:, begin:end], self._spans, until_the_end=False).count(rows[period], int(period))
-
-
-def _side_by_side(count: Callable[..., _Found], pieces: Sequence[tuple[int, ...]], threads: int) -> list[_Found]:
-    if threads < 2 or len(pieces) < 2:
-        return [count(*piece) for piece in pieces]
+def _add_up(total: Counts, count: Callable[[int, int], Counts], size: int, block: int, threads: int) -> None:
+    """Add what is counted of each block to a total, so many blocks side by side."""
+    cuts = [(low, min(low + block, size)) for low in range(0, size, block)]
+    if threads < 2 or len(cuts) < 2:
+        for low, high in cuts:
+            total += count(low, high)
+        return
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda piece: count(*piece), pieces))
+        for found in pool.map(lambda cut: count(*cut), cuts):
+            total += found
 
 
 def _ones(rows: Words) -> Counts:

@@ -195,8 +195,6 @@ def _of_lake(asked: _Asked, last: datetime) -> _Counted:
 
 def _back(own: list[Words], days: int) -> NDArray[np.int64]:
     """How many were back on their own day 0, which all are, 1, 2, …; of words whose lowest bit is that day 0."""
-    back = np.zeros(days + 1, np.int64)
-    told = bit_counts(own, days + 1)
-    back[: len(told)] = told
+    back = bit_counts(own, days + 1)
     back[0] = len(own[0])
     return back

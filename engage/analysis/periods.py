@@ -9,7 +9,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from engage.errors import QueryError
-from engage.lake.wall_clock import wall_clock
+from engage.lake.wall_clock import local_day
 from engage.settings import WEEKDAYS, Settings
 
 __all__ = ["Calendar", "Period"]
@@ -52,7 +52,7 @@ class Calendar:
 
     def sql(self, time: str) -> str:
         """SQL of the number of the period a time (TIMESTAMPTZ, a column or little more) is in."""
-        day = f"{wall_clock(time, self.timezone)}::date"
+        day = local_day(time, self.timezone)
         if self.period == "hour":
             return f"((epoch_us({time}) + {self._minutes * 60_000_000}) // {_HOUR})::int"
         if self.period == "day":

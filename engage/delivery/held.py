@@ -189,21 +189,15 @@ class Held:
         heapq.heapify(self.later)
         return fresh, tried
 
-    def everything(self) -> tuple[list[int], list[Group]]:
-        """Take all that is to be done: messages never tried, and groups to be tried again."""
-        fresh = [*self.todo, *(seq for _, seq in self.postponed)]
-        groups = [group for _, _, group in self.later]
-        self.todo.clear()
-        self.postponed, self.later = [], []
-        return fresh, groups
-
     def end_all(self, reason: str, at: int) -> None:
         """End whatever has not left, without an attempt."""
-        fresh, groups = self.everything()
+        fresh = [*self.todo, *(seq for _, seq in self.postponed)]
         self.changes.direct += [Result(seq, "failed", at=at, reason=reason) for seq in fresh]
-        for group in groups:
+        for _, _, group in self.later:
             state, why = ("in_doubt", None) if group.maybe else ("failed", reason)
             self.changes.results += [Result(seq, state, int(group.maybe), at=at, reason=why) for seq in group.seqs]
+        self.todo.clear()
+        self.postponed, self.later = [], []
 
     def ending(self, result: Result) -> Ending:
         """A result as the lake is to have it."""

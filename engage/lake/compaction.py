@@ -12,7 +12,7 @@ from engage.lake.derived.manifest import survey
 from engage.lake.derived.tables import TABLES
 from engage.lake.landing import Lake
 from engage.lake.rewriting import rewrite
-from engage.lake.schema import DATASETS, SEED, Dataset
+from engage.lake.schema import DATASETS, SEED_NAME, Dataset
 from engage.lake.scratch import scratch
 
 __all__ = ["Compacted", "compact"]
@@ -108,7 +108,7 @@ def _candidates(lake: Lake, dataset: Dataset, at_least: int) -> Iterator[_Candid
 
 
 def _candidate(dataset: Dataset, folder: Path, at_least: int) -> _Candidate | None:
-    sizes = {path: path.stat().st_size for path in sorted(folder.glob("*.parquet")) if path.name != Path(SEED).name}
+    sizes = {path: path.stat().st_size for path in sorted(folder.glob("*.parquet")) if path.name != SEED_NAME}
     small = tuple(path for path, size in sizes.items() if size < SMALL)
     if len(small) < max(at_least, 2):
         return None

@@ -13,14 +13,14 @@ from pathlib import Path
 import duckdb
 
 from engage.lake.derived.folding import keep_up
-from engage.lake.encoding import COPY_OPTIONS
+from engage.lake.encoding import copy_options
 from engage.lake.imported_rows import map_rows, type_rows
 from engage.lake.landing import Lake, Landed
 from engage.lake.mappings import Mapped, own_shape, read_mapping
 from engage.lake.schema import DATASETS, Dataset
 from engage.lake.sources import Fault, Source, open_source
 from engage.lake.storage import Batch, write_atomically
-from engage.lake.wall_clock import wall_clock
+from engage.lake.wall_clock import local_day
 
 __all__ = ["ImportSummary", "import_file"]
 
@@ -168,12 +168,12 @@ def _stage(
     counts = f"select count(*), count(distinct {dataset.key}) from {relation}"
     given, different = connection.sql(counts).fetchall()[0]
     once = f"qualify row_number() over (partition by {dataset.key}) = 1" if different < given else ""
-    fresh = f"select *, {wall_clock(dataset.time, 'UTC')}::date as date from {relation} {anti} {once} order by {order}"
+    fresh = f"select *, {local_day(dataset.time, 'UTC')} as date from {relation} {anti} {once} order by {order}"
     folder = batch.folder / dataset.name
     folder.mkdir(parents=True, exist_ok=True)
     target = str(folder.resolve()).replace("'", "''")
     result = connection.execute(
-        f"copy ({fresh}) to '{target}' ({COPY_OPTIONS}, partition_by (date), "
+        f"copy ({fresh}) to '{target}' ({copy_options()}, partition_by (date), "
         f"filename_pattern '{batch.batch_id}-{index}-{{i}}', overwrite_or_ignore true)"
     ).fetchall()
     rows = int(result[0][0])

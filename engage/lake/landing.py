@@ -14,14 +14,14 @@ from pyarrow.compute import run_end_encode
 from engage.errors import LandingError
 from engage.lake.derived.folding import keep_up
 from engage.lake.encoding import write_parquet
-from engage.lake.schema import DATASETS, RECIPIENTS, SEED, TRANSITIONS, Dataset
+from engage.lake.schema import DATASETS, RECIPIENTS, SEED, SEED_NAME, TRANSITIONS, Dataset
 from engage.lake.scratch import scratch
 from engage.lake.storage import Batch, Storage, write_atomically
 from engage.settings import Settings
 
 __all__ = ["Lake", "Landed", "new_ids", "stage"]
 
-_FORMER_SEED = f"date=1970-01-01/{Path(SEED).name}"
+_FORMER_SEED = f"date=1970-01-01/{SEED_NAME}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from engage.lake.encoding import COPY_OPTIONS
+from engage.lake.encoding import copy_options
 from engage.lake.schema import Dataset
 from engage.lake.scratch import text
 from engage.lake.storage import Batch
@@ -44,7 +44,7 @@ def rewrite(
     target.parent.mkdir(parents=True, exist_ok=True)
     result = connection.execute(
         f"copy (select * from {source} where {keep} order by {', '.join(dataset.order)}) "
-        f"to {text(target)} ({COPY_OPTIONS})"
+        f"to {text(target)} ({copy_options()})"
     ).fetchall()
     after = int(result[0][0])
     if not after:

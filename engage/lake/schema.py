@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["DATASETS", "RECIPIENTS", "SEED", "TRANSITIONS", "Dataset"]
+__all__ = ["DATASETS", "RECIPIENTS", "SEED", "SEED_NAME", "TRANSITIONS", "Dataset"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -34,7 +34,8 @@ class Dataset:
     order: tuple[str, ...]
 
 
-SEED = "date=9999-12-31/seed.parquet"
+SEED_NAME = "seed.parquet"
+SEED = f"date=9999-12-31/{SEED_NAME}"
 """The file without rows that every dataset has, below its folder. It is the last one, since DuckDB guesses the rows of
 many files from the first: with none in that, it would take every relation for empty, and join them the wrong way."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from functools import cache
 
-import duckdb
+from engage.lake.scratch import scratch, text
 
-__all__ = ["wall_clock"]
+__all__ = ["local_day", "wall_clock"]
 
 _FIRST, _END = "2020-01-01", "2032-01-01"  # elsewhere ICU is asked
 _CHANGES = """
@@ -60,19 +60,22 @@ def wall_clock(time: str, timezone: str) -> str:
     return f"(case when {known} then {by_change} else {_asked(time, timezone)} end)"
 
 
+def local_day(time: str, timezone: str) -> str:
+    """SQL of the day a time (TIMESTAMPTZ, see :func:`wall_clock`) is in, in a time zone."""
+    return f"{wall_clock(time, timezone)}::date"
+
+
 @cache
 def _changes(timezone: str) -> tuple[list[int], list[int]]:
     """From when on, in microseconds since 1970, which offset holds; the last begin is the end of what is known."""
     offset = f"epoch_us({_asked('t', timezone)}) - epoch_us(t)"
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with scratch() as connection:
         rows = connection.execute(_CHANGES.format(first=_FIRST, end=_END, offset=offset)).fetchall()
     return [begin for begin, _ in rows], [microseconds for _, microseconds in rows[:-1]]
 
 
 def _asked(time: str, timezone: str) -> str:
-    zone = timezone.replace("'", "''")
-    return f"({time} at time zone '{zone}')"
+    return f"({time} at time zone {text(timezone)})"
 
 
 def _looked_up(instant: str, begins: list[int], offsets: list[int]) -> str:

@@ -15,14 +15,12 @@ from pathlib import Path
 import duckdb
 
 from engage.lake.derived.table import State, Table
-from engage.lake.schema import SEED
+from engage.lake.schema import SEED_NAME
 from engage.settings import Settings
 
 __all__ = ["Manifest", "Part", "Stamp", "Survey", "folder", "manifest_file", "stamp", "survey"]
 
 _VERSION = f"1, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
-
-_SEED = Path(SEED).name  # without rows
 
 Stamp = tuple[int, int]
 """A file's size in bytes and time of change in nanoseconds."""
@@ -83,7 +81,7 @@ class Manifest:
             covered = {
                 name: (int(size), int(changed))
                 for name, (size, changed) in values["covered"].items()
-                if not name.endswith(f"/{_SEED}")  # it was named once
+                if not name.endswith(f"/{SEED_NAME}")  # it was named once
             }
             return cls(values["timezone"], covered, tuple(Part(**part) for part in values["parts"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -145,7 +143,7 @@ def _files(dataset: Path) -> dict[str, Stamp]:
         return found
     for date in dates:
         for entry in os.scandir(date):
-            if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.name != _SEED:
+            if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.name != SEED_NAME:
                 status = entry.stat()
                 found[f"{date.name}/{entry.name}"] = (status.st_size, status.st_mtime_ns)
     return dict(sorted(found.items()))

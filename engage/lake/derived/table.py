@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engage.lake.wall_clock import wall_clock
-
-__all__ = ["State", "Table", "local_day"]
+__all__ = ["State", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,3 @@ class State:
     dataset: str
     order: str
     renew: Callable[[str | None, str, str], str]
-
-
-def local_day(time: str, timezone: str) -> str:
-    """SQL of the day a time (TIMESTAMPTZ) is in, in a time zone."""
-    return f"{wall_clock(time, timezone)}::date"

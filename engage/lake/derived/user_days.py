@@ -8,7 +8,8 @@ several files add up: counts are summed, bits joined, the first and the last tim
 
 from __future__ import annotations
 
-from engage.lake.derived.table import Table, local_day
+from engage.lake.derived.table import Table
+from engage.lake.wall_clock import local_day
 
 __all__ = ["NO_ACTIVITY", "USER_DAYS", "WORD", "WORDS", "aggregate"]
 

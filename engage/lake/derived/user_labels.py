@@ -6,7 +6,8 @@ event, with or without labels.
 
 from __future__ import annotations
 
-from engage.lake.derived.table import Table, local_day
+from engage.lake.derived.table import Table
+from engage.lake.wall_clock import local_day
 
 __all__ = ["USER_LABELS"]
 
