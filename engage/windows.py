@@ -1,13 +1,14 @@
-"""Lengths of time as people write them: "7 days", "36 hours"."""
+"""Times as people write them: lengths, "7 days", and points, "2026-03-01"."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from engage.errors import QueryError
 
-__all__ = ["parse_window"]
+__all__ = ["moment", "parse_window"]
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week)s?\s*", re.IGNORECASE)
@@ -40,3 +41,30 @@ def parse_window(window: str | timedelta) -> timedelta:
             hint='write a number and a unit, such as "7 days"',
         )
     return length
+
+
+def moment(value: str | date | datetime | None, timezone: str) -> datetime | None:
+    """Read a point in time.
+
+    Args:
+        value: A time; a date or a time without a zone is taken in `timezone`, a date at its first instant.
+        timezone: IANA name.
+
+    Returns:
+        The time in UTC, or None for None.
+
+    Raises:
+        QueryError: The text is neither a date nor a time.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise QueryError(f"{value!r} is not a time", hint="write 2026-03-01 or 2026-03-01T09:30+01:00") from None
+    elif not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=ZoneInfo(timezone))
+    return value.astimezone(UTC)

@@ -11,7 +11,8 @@ from engage.analysis.events import Binder, Selector
 from engage.analysis.periods import Calendar
 from engage.analysis.population import chosen_events
 from engage.errors import QueryError
-from engage.query.engine import Engine, moment
+from engage.query.engine import Engine
+from engage.windows import moment
 
 __all__ = ["active_users", "stickiness"]
 

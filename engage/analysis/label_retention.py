@@ -16,7 +16,8 @@ from engage.analysis.periods import Calendar
 from engage.analysis.retention_days import LONGEST, latest, words_of
 from engage.analysis.retention_sql import sent_condition
 from engage.lake.derived.user_days import WORD
-from engage.query.derived import NOTHING, Derived
+from engage.query.derived import NOTHING
+from engage.query.derived_reading import DerivedReading
 from engage.query.engine import Engine
 from engage.query.files import literal
 
@@ -97,11 +98,14 @@ _SENT, _HELD_OUT = "Notification Sent", "Notification Held Out"
 
 def _by_days(asked: _Asked) -> pl.DataFrame | None:
     """The same from words of bits; None where they cannot tell, or the days are too many."""
-    days, last = asked.days, latest(asked.engine, asked.as_of)
-    if last is None or days >= LONGEST:
+    days, counted = asked.days, None
+    if days >= LONGEST:
         return None
-    counted = _of_derived(asked, last)
-    if counted is None and not asked.is_rest:
+    with asked.engine.derived(asked.as_of) as reading:
+        last = latest(asked.engine, asked.as_of, reading=reading)
+        if last is not None and reading is not None:
+            counted = _of_derived(asked, last, reading)
+    if counted is None and last is not None and not asked.is_rest:
         counted = _of_lake(asked, last)
     if counted is None:
         return None
@@ -129,38 +133,32 @@ _Counted = tuple[NDArray[np.int64], NDArray[np.int64]]
 _NOBODY: _Counted = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-def _of_derived(asked: _Asked, last: datetime) -> _Counted | None:
+def _of_derived(asked: _Asked, last: datetime, reading: DerivedReading) -> _Counted | None:
     """Counted from the derived tables, where they can tell."""
     calendar, label, event = asked.calendar, asked.label, asked.event
-    told = asked.engine.derived_frame(lambda derived: derived.first_sent(event, label), {}, as_of=asked.as_of)
-    if told is None:
-        return None
-    first = told.item()
-    if first is None:
+    first = reading.frame(reading.tables.first_sent(event, label)).item()
+    if first is None or first > last:
         return _NOBODY
     if calendar.number(last) - calendar.number(first) >= LONGEST:
         return None
     span = Span(calendar, calendar.number(first), calendar.number(last))
 
-    def query(derived: Derived) -> str:
-        masks = DerivedMasks(derived, span)
-        if asked.is_rest:
-            returns = ", ".join(f"m{k} as r{k}" for k in range(span.words))
-            told = " union all ".join(f"select user_id from ({masks.sent(one, label)})" for one in (_SENT, _HELD_OUT))
-            return (
-                f"select 0::usmallint as begun, {returns} from ({masks.done(None, with_begun=True)}) "
-                f"where begun_at < {literal(first)} and user_id not in ({told})"
-            )
+    masks = DerivedMasks(reading.tables, span)
+    if asked.is_rest:
+        returns = ", ".join(f"m{k} as r{k}" for k in range(span.words))
+        told = " union all ".join(f"select user_id from ({masks.sent(one, label)})" for one in (_SENT, _HELD_OUT))
+        query = (
+            f"select 0::usmallint as begun, {returns} from ({masks.done(None, with_begun=True)}) "
+            f"where begun_at < {literal(first)} and user_id not in ({told})"
+        )
+    else:
         returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(span.words))
-        return (
+        query = (
             f"with started as materialized (select user_id, ({calendar.sql('begun_at')} - {span.first})::usmallint "
             f"as begun from ({masks.sent(event, label)})), returned as ({masks.done(None, with_begun=False)}) "
             f"select begun, {returns} from started left join returned using (user_id)"
         )
-
-    found = asked.engine.derived_frame(query, {}, as_of=asked.as_of)
-    if found is None:
-        return None
+    found = reading.frame(query)
     if not found.height:
         return _NOBODY
     begun = found["begun"].to_numpy()
@@ -179,17 +177,20 @@ def _of_lake(asked: _Asked, last: datetime) -> _Counted:
         for word in words
     )
     returns = ", ".join(f"coalesce(m{word}, {NOTHING}) as r{word}" for word in words)
+    # What landed since the last day was found, and is later, is left to the next time it is asked.
+    end = asked.calendar.number(last)
     query = (
-        f"with started as materialized (select user_id, {number('min(event_time)')} as begun from notifications "
-        f"where {sent} group by user_id), "
+        f"with started as materialized (from (select user_id, {number('min(event_time)')} as begun from notifications "
+        f"where {sent} group by user_id) where begun <= {end}), "
         f"returned as (select user_id, {bits} from (select user_id, {number('event_time')} - begun as k "
-        f"from activity join started using (user_id)) where k between 1 and {asked.days} group by user_id) "
+        f"from activity join started using (user_id) where event_time < {literal(asked.calendar.start(end + 1))}) "
+        f"where k between 1 and {asked.days} group by user_id) "
         f"select begun, {returns} from started left join returned using (user_id)"
     )
     found = asked.engine.frame(query, binder.params, as_of=asked.as_of)
     if not found.height:
         return _NOBODY
-    ago = asked.calendar.number(last) - found["begun"].to_numpy()
+    ago = end - found["begun"].to_numpy()
     return np.bincount(ago)[::-1], _back(words_of(found, "r", len(words)), asked.days)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from engage.analysis.events import Binder, Selector, select_events
 from engage.analysis.retention_sql import sent_condition
 from engage.analysis.segments import Segment, find_segment
-from engage.query.engine import Engine, moment
+from engage.query.engine import Engine
 from engage.query.files import with_literals
+from engage.windows import moment
 
 __all__ = ["chosen_events", "people_condition", "span_condition"]
 

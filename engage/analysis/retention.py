@@ -16,9 +16,10 @@ from engage.analysis.retention_days import counted_by_days, latest
 from engage.analysis.retention_sql import Question, column_spans, query, sent_condition
 from engage.analysis.segments import Segment, find_segment
 from engage.errors import QueryError
-from engage.query.engine import Engine, moment
+from engage.query.engine import Engine
 from engage.query.files import with_literals
 from engage.vocabulary import Event
+from engage.windows import moment
 
 __all__ = ["UNSET", "Unset", "retention"]
 

@@ -13,6 +13,7 @@ from engage.analysis.events import Binder
 from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span
 from engage.analysis.retention_sql import Question, column_spans
 from engage.query.derived import NOTHING
+from engage.query.derived_reading import DerivedReading
 from engage.query.engine import Engine
 from engage.query.files import literal
 from engage.vocabulary import MESSAGE_EVENTS
@@ -23,21 +24,31 @@ LONGEST = 1024
 """Periods; beyond, the bits of everyone would take more memory than they save time."""
 
 
-def latest(engine: Engine, as_of: datetime | None = None) -> datetime | None:
-    """The time of the last event or message before `as_of`; None where there is none."""
-    found = engine.derived_frame(lambda derived: derived.latest() if derived.is_all_visible else None, {}, as_of=as_of)
+def latest(engine: Engine, as_of: datetime | None = None, *, reading: DerivedReading | None = None) -> datetime | None:
+    """The time of the last event or message before `as_of`; None where there is none.
+
+    Args:
+        engine: What answers.
+        as_of: The question's time.
+        reading: The derived tables as of then, where they are open already.
+    """
+    if reading is None:
+        with engine.derived(as_of) as opened:
+            if opened and opened.tables.is_all_visible:
+                return opened.latest()
+    elif reading.tables.is_all_visible:
+        return reading.latest()
     recent = (as_of or datetime.now(UTC)) - timedelta(days=2)  # most often there is something, and little else to read
-    for since in (recent, None) if found is None else ():
+    last: datetime | None = None
+    for since in (recent, None):
         seen = "" if since is None else f"where event_time >= {literal(since)}"
-        found = engine.frame(
+        last = engine.frame(
             f"select max(latest) from (select max(event_time) as latest from user_events {seen} "
             f"union all select max(event_time) as latest from notifications {seen})",
             as_of=as_of,
-        )
-        if found.item() is not None:
+        ).item()
+        if last is not None:
             break
-    assert found is not None
-    last: datetime | None = found.item()
     return last
 
 

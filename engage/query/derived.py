@@ -93,7 +93,7 @@ class Derived:
     @property
     def is_all_visible(self) -> bool:
         """Whether `as_of` hides nothing that is in the tables (rows beside them are hidden in the SQL)."""
-        return self.as_of is None or self._last is None or self._last < self.as_of
+        return self.as_of is None or self.last is None or self.last < self.as_of
 
     @property
     def end_day(self) -> date | None:
@@ -103,20 +103,23 @@ class Derived:
         return self.as_of.astimezone(ZoneInfo(self.settings.timezone)).date()
 
     @property
-    def _last(self) -> datetime | None:
+    def last(self) -> datetime | None:
+        """The time of the last event or message in the tables; None where they are empty."""
         parts = [*_parts(self.days), *_parts(self.labels)]
         if not parts:
             return None
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=max(part.last for part in parts))
 
-    def latest(self) -> str:
-        """SQL of one row: `latest`, the time of the last event or message; needs :attr:`is_all_visible`."""
-        selects = [f"select {literal(self._last)} as latest" if self._last else "select null::timestamptz as latest"]
+    def fresh_latest(self) -> str | None:
+        """SQL of one row: `latest`, the time of the last event or message in the files beside the tables; None where
+        there are none.
+        """
+        selects = []
         for table, found in ((USER_DAYS, self.days), (USER_LABELS, self.labels)):
             if found.fresh:
                 files = _files(self.settings, table, found.fresh)
                 selects.append(f"select max(event_time) as latest from {files} where visible(event_time)")
-        return f"select max(latest) as latest from ({' union all '.join(selects)})"
+        return f"select max(latest) as latest from ({' union all '.join(selects)})" if selects else None
 
     def sent(self, event: str, label: str) -> str:
         """SQL of `user_id`, `begun_at`: when each person was first sent (or held out of) a message with a label.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
-from datetime import time as clock_time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
-from zoneinfo import ZoneInfo
 
 import duckdb
 import polars as pl
@@ -22,43 +21,17 @@ from engage.errors import MissingParameterError, QueryError, ReadOnlyError, Unkn
 from engage.lake.landing import Lake
 from engage.query.connection import connect
 from engage.query.derived import Derived, find_derived
+from engage.query.derived_reading import DerivedReading
 from engage.query.faults import explained, located
 from engage.query.files import literal, with_literals
 from engage.query.people_sql import over_derived
 from engage.query.views import ViewSet
 from engage.settings import Settings
 
-__all__ = ["Engine", "moment"]
+__all__ = ["Engine"]
 
 _Taken = TypeVar("_Taken")
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-
-
-def moment(value: str | date | datetime | None, timezone: str) -> datetime | None:
-    """Read a point in time.
-
-    Args:
-        value: A time; a date or a time without a zone is taken in `timezone`, a date at its first instant.
-        timezone: IANA name.
-
-    Returns:
-        The time in UTC, or None for None.
-
-    Raises:
-        QueryError: The text is neither a date nor a time.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise QueryError(f"{value!r} is not a time", hint="write 2026-03-01 or 2026-03-01T09:30+01:00") from None
-    elif not isinstance(value, datetime):
-        value = datetime.combine(value, clock_time())
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=ZoneInfo(timezone))
-    return value.astimezone(UTC)
 
 
 class Engine:
@@ -149,6 +122,26 @@ class Engine:
             finally:
                 cursor.close()
 
+    @contextmanager
+    def derived(self, as_of: datetime | None = None) -> Iterator[DerivedReading | None]:
+        """Open the derived tables, where they give the same answer as the lake itself.
+
+        All that is asked of what is opened is answered from the same files, whatever lands meanwhile.
+
+        Args:
+            as_of: As for :meth:`frame`.
+
+        Yields:
+            The tables; None where they are missing, stale or far behind: ask the lake then.
+        """
+        with self._storage.reading():
+            found = find_derived(self.settings, as_of, None)
+            if found is None:
+                yield None
+                return
+            with closing(self._opened(as_of, None)) as cursor:
+                yield DerivedReading(found, partial(self._told, cursor))
+
     def derived_frame(
         self,
         build: Callable[[Derived], str | None],
@@ -156,7 +149,7 @@ class Engine:
         *,
         as_of: datetime | None = None,
     ) -> pl.DataFrame | None:
-        """Run one select over the derived tables, where they give the same answer as the lake itself.
+        """Run one select over the derived tables.
 
         Args:
             build: Makes the select, or None where it cannot be asked of them; may still put values into `params`.
@@ -164,20 +157,11 @@ class Engine:
             as_of: As for :meth:`frame`.
 
         Returns:
-            The result; None where the tables are missing, stale or far behind, or cannot answer: ask the lake then.
+            The result; None where the tables cannot answer.
         """
-        with self._storage.reading():
-            derived = find_derived(self.settings, as_of, None)
-            query = build(derived) if derived else None
-            if query is None:
-                return None
-            cursor = self._cursor(query, params, as_of, None)
-            try:
-                return cursor.sql(query, params=dict(params) if params else None).pl()
-            except duckdb.Error as error:
-                raise explained(error, self._views) from error
-            finally:
-                cursor.close()
+        with self.derived(as_of) as reading:
+            query = build(reading.tables) if reading else None
+            return reading.frame(query, params) if reading and query is not None else None
 
     def people_frame(
         self, query: str, params: Mapping[str, object] | None = None, *, as_of: datetime | None = None
@@ -192,7 +176,7 @@ class Engine:
         Raises:
             QueryError: As for :meth:`frame`, of which all errors are.
         """
-        with contextlib.suppress(QueryError):  # whatever is wrong with it is told of the query itself
+        with suppress(QueryError):  # whatever is wrong with it is told of the query itself
             text = with_literals(query, params or {})
             is_asked = self.parameters(query) == set(params or {})
             found = (
@@ -276,6 +260,20 @@ class Engine:
     def _cursor(
         self, query: str, params: Mapping[str, object], as_of: datetime | None, known_at: datetime | None
     ) -> duckdb.DuckDBPyConnection:
+        self._check(query, params)
+        return self._opened(as_of, known_at)
+
+    def _told(
+        self, cursor: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, object] | None = None
+    ) -> pl.DataFrame:
+        self._check(query, params or {})
+        try:
+            return cursor.sql(query, params=dict(params) if params else None).pl()
+        except duckdb.Error as error:
+            raise explained(error, self._views) from error
+
+    def _check(self, query: str, params: Mapping[str, object]) -> None:
+        """Refuse what is not one select, or whose parameters and values do not go together."""
         names = self.parameters(query)
         if missing := names - set(params):
             name = sorted(missing)[0]
@@ -283,6 +281,8 @@ class Engine:
         if unknown := set(params) - names:
             name = sorted(unknown)[0]
             raise UnknownParameterError(f"there is no parameter ${name}", hint=f"there are: {sorted(names) or 'none'}")
+
+    def _opened(self, as_of: datetime | None, known_at: datetime | None) -> duckdb.DuckDBPyConnection:
         with self._lock:
             self._views.refresh(self._connection)
             cursor = self._connection.cursor()

@@ -11,8 +11,9 @@ from pathlib import Path
 from engage.access.actor import Actor, acting
 from engage.delivery.pacing import Gate
 from engage.lake.landing import Lake
-from engage.query.engine import Engine, moment
+from engage.query.engine import Engine
 from engage.settings import Settings
+from engage.windows import moment
 
 __all__ = ["Base", "Time"]
 

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 import engage
 from engage.analysis.bitmaps import bit_counts, first_counts, moved, pair_counts
+from engage.analysis.retention_days import latest
 from engage.lake.derived.folding import fold
 from engage.lake.derived.manifest import survey
 from engage.lake.derived.tables import TABLES
@@ -142,6 +143,37 @@ def test_both_roads_give_the_same_answer(seed: int, zone: str, state: str) -> No
         for (method, question), found in zip(asked, derived, strict=True):
             expected = getattr(workspace, method)(**question)
             assert found.equals(expected), (method, question, found, expected)
+
+
+def told(name: str, day: int, label: str = "Winter") -> list[dict[str, Any]]:
+    """A message with the label, and coming back the day after."""
+    clock = datetime(2026, 1, day, 12, tzinfo=UTC)
+    sent = {"event_name": "Notification Sent", "properties": {"labels": [label], "channel": "email"}}
+    return [
+        {"user_id": name, "event_time": clock, **sent},
+        {"user_id": name, "event_time": clock + timedelta(days=1), "event_name": "Viewed"},
+    ]
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_what_lands_while_a_label_is_asked_about_is_left_to_the_next_time(
+    workspace: engage.Workspace, monkeypatch: pytest.MonkeyPatch, *, is_folded: bool
+) -> None:
+    workspace.land_events([*told("ada", 1), *told("bob", 3)])
+    if is_folded:
+        fold_all(workspace)
+    assert is_used(workspace) == is_folded
+    before = workspace.label_retention("Winter", 5)
+
+    def then_landed(*args: Any, **kwargs: Any) -> datetime | None:
+        last = latest(*args, **kwargs)
+        workspace.land_events([*told("cleo", 9), {**told("ada", 4)[1], "event_time": datetime(2026, 1, 5, tzinfo=UTC)}])
+        return last
+
+    monkeypatch.setattr("engage.analysis.label_retention.latest", then_landed)
+    assert workspace.label_retention("Winter", 5).equals(before)
+    monkeypatch.undo()
+    assert workspace.label_retention("Winter", 5)["people"].to_list() == [3, 3, 2, 2, 2, 2]
 
 
 def learn(workspace: engage.Workspace, dice: random.Random) -> None:

@@ -16,7 +16,7 @@ from engage.errors import (
     UnknownParameterError,
     UnknownSegmentError,
 )
-from engage.query.engine import moment
+from engage.windows import moment
 
 
 @pytest.fixture
