@@ -50,7 +50,7 @@ def funnel(
         steps: 2 to 10 events: a name, None for any activity, or ``{"event": …, "where": {…}}``.
         within: The time an attempt has, counted from its first step, its end included.
         order: ``ordered``, other events may come between; ``strict``, a step is the very next thing the user did;
-            ``any``, the steps in whichever order; no two may be the same.
+            ``any``, the steps in whichever order; no two may be the same, and an event that fits several fills each.
         exclude: Events that spoil an attempt when they happen after its first step and before it is complete, or, with
             ``{"event", "where", "from_step", "to_step"}`` (counted from 0), between those two steps. A user with no
             clean attempt is not counted at all.

@@ -100,7 +100,7 @@ def _starts(question: Question) -> str:
         matches = f"coalesce(({chosen.condition}), false)"
         found = (
             f"select user_id, breakdown, {cohort} as cohort, begun_at from ("
-            f"select user_id, min(event_time) as begun_at, arg_min({own}, event_time) as breakdown, "
+            f"select user_id, min(event_time) as begun_at, arg_min_null({own}, event_time) as breakdown, "
             f"min(event_time) filter (where {matches}) as matched_at "
             f"from {named.relation} where ({named.condition}) and {question.people} group by user_id"
             f") where begun_at = matched_at and {_bounds(question, 'begun_at')}"
@@ -109,7 +109,7 @@ def _starts(question: Question) -> str:
         window = _bounds(question) if question.kind == "recurring" else "true"
         found = (
             f"select user_id, breakdown, {cohort} as cohort, begun_at from ("
-            f"select user_id, min(event_time) as begun_at, arg_min({own}, event_time) as breakdown "
+            f"select user_id, min(event_time) as begun_at, arg_min_null({own}, event_time) as breakdown "
             f"{source} and {window} group by user_id) where {_bounds(question, 'begun_at')}"
         )
     if join:

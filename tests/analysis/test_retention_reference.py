@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +23,20 @@ from tests.examples import tried
 
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata")
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Europe on 29 March
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Selector = str | None | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a user did, with one property or without."""
+
+    user: str
+    name: str
+    moment: datetime
+    plan: str | None
+
+
 _workspaces: dict[str, engage.Workspace] = {}
 
 
@@ -33,84 +52,158 @@ def workspace_in(zone: str) -> engage.Workspace:
     return workspace
 
 
-def number(moment: datetime, period: str, zone: str) -> int:
-    """The number of a local hour, day, week (from Monday) or month."""
+def number(moment: datetime, period: str, zone: str, week_start: int) -> int:
+    """The number of a local hour, day, week (from that weekday on, Monday being 0) or month."""
     local = moment.astimezone(ZoneInfo(zone))
     if period == "hour":
         minutes = int(ZoneInfo(zone).utcoffset(datetime(2024, 1, 1)).total_seconds()) // 60 % 60  # type: ignore[union-attr]  # noqa: DTZ001
         return int((moment.timestamp() + minutes * 60) // 3600)
     day = (local.date() - date(1970, 1, 1)).days
-    return {"day": day, "week": (day + 3) // 7, "month": local.year * 12 + local.month - 1}[period]
+    return {"day": day, "week": (day + 3 - week_start) // 7, "month": local.year * 12 + local.month - 1}[period]
 
 
-def expected(
-    events: list[tuple[str, str, datetime]], zone: str, *, start: str | None, back: str | None, period: str,
-    periods: int, kind: str, mode: str, last: datetime, minimum: int,
-) -> list[tuple[int, int, int | None]]:  # fmt: skip
-    end = number(last, period, zone)
-    first = end - periods + 1
-    cells: dict[tuple[int, int], set[str]] = {}
-    for user in {user for user, _, _ in events}:
-        mine = sorted((moment, name) for who, name, moment in events if who == user)
-        starts = [number(m, period, zone) for m, name in mine if start in (None, name)]
-        if kind != "recurring":
+@dataclass(frozen=True)
+class Asked:
+    """One question, as the reference takes it."""
+
+    zone: str
+    start: Selector
+    back: Selector
+    period: str
+    periods: int
+    kind: str
+    mode: str
+    brackets: tuple[int, ...]
+    window: str
+    week_start: int
+    minimum: int
+    where: Mapping[str, str]
+    breakdown: bool
+    last: datetime
+
+    def meets(self, event: Event, selector: Selector, *, bare: bool = False) -> bool:
+        """Whether an event is one that starts or returns; `bare`, by its name alone."""
+        name = selector["event"] if isinstance(selector, Mapping) else selector
+        own = selector["where"] if isinstance(selector, Mapping) else {}
+        wanted = [] if bare else [*self.where.values(), *own.values()]  # all conditions are on the plan
+        return name in (None, event.name) and all(event.plan == plan for plan in wanted)
+
+    def spans(self) -> list[tuple[int, float]]:
+        """First and last period of each column after column 0."""
+        if self.mode == "bracket":
+            ends = list(accumulate(self.brackets))
+            return [(end - length + 1, end) for end, length in zip(ends, self.brackets, strict=True)]
+        return [(k, math.inf if self.mode == "on_or_after" else k) for k in range(1, self.periods)]
+
+
+def expected(events: list[Event], asked: Asked) -> dict[str | None, list[list[int | None]]]:
+    """By breakdown value and cohort, how many were in each column."""
+
+    def numbered(moment: datetime) -> int:
+        return number(moment, asked.period, asked.zone, asked.week_start)
+
+    end = numbered(asked.last)
+    first = end - asked.periods + 1
+    cells: dict[tuple[str | None, int, int], set[str]] = {}
+    for user in {event.user for event in events}:
+        mine = sorted((event for event in events if event.user == user), key=lambda event: event.moment)
+        starts = [event for event in mine if asked.meets(event, asked.start)]
+        if asked.kind == "first_ever":
+            named = [event for event in mine if asked.meets(event, asked.start, bare=True)]
+            starts = [event for event in named[:1] if event in starts]
+        elif asked.kind == "first_time":
             starts = starts[:1]
-        returns: dict[int, int] = {}
-        for moment, name in mine:
-            if back in (None, name) and number(moment, period, zone) <= end:
-                returns[number(moment, period, zone)] = returns.get(number(moment, period, zone), 0) + 1
-        days = {day for day, times in returns.items() if times >= minimum}
-        for cohort in {s for s in starts if first <= s <= end}:
-            cells.setdefault((cohort, 0), set()).add(user)
-            for k in range(1, periods):
-                hit = any(d >= cohort + k for d in days) if mode == "on_or_after" else cohort + k in days
-                if hit:
-                    cells.setdefault((cohort, k), set()).add(user)
-    return [
-        (cohort - first, k, len(cells.get((cohort, k), ())) if cohort + k <= end else None)
-        for cohort in range(first, end + 1)
-        for k in range(periods)
-    ]
+        starts = [event for event in starts if first <= numbered(event.moment) <= end]
+        if asked.window == "24h":
+            starts = starts[:1]
+        came = [event for event in mine if asked.meets(event, asked.back) and first <= numbered(event.moment) <= end]
+        for begun in starts:
+            cohort = numbered(begun.moment)
+            if asked.window == "24h":
+                length = {"hour": 3600, "day": 86_400, "week": 604_800}[asked.period]
+                later = [(event.moment - begun.moment) // timedelta(seconds=length) for event in came]
+            else:
+                later = [numbered(event.moment) - cohort for event in came]
+            reached = {k for k, times in Counter(later).items() if times >= asked.minimum}
+            value = begun.plan if asked.breakdown else None
+            cells.setdefault((value, cohort, 0), set()).add(user)
+            for column, (low, high) in enumerate(asked.spans(), 1):
+                if any(low <= k <= high for k in reached):
+                    cells.setdefault((value, cohort, column), set()).add(user)
+    columns = [0, *(low for low, _ in asked.spans())]
+    return {
+        value: [
+            [
+                len(cells.get((value, cohort, column), ())) if cohort + low <= end else None
+                for column, low in enumerate(columns)
+            ]
+            for cohort in range(first, end + 1)
+        ]
+        for value in {value for value, _, _ in cells} or {None}
+    }
 
 
 moments = st.integers(0, 20 * 24 * 60).map(lambda minutes: START + timedelta(minutes=minutes))
-histories = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz"), moments), min_size=1, max_size=40)
+plans = st.sampled_from(["free", "pro", None])
+histories = st.lists(
+    st.builds(Event, st.sampled_from("abcd"), st.sampled_from("xyz"), moments, plans),
+    min_size=1, max_size=40, unique_by=lambda event: (event.user, event.moment),
+)  # fmt: skip
 
 
-@tried(25)
-@given(
-    histories,
-    st.sampled_from(ZONES),
-    st.sampled_from(["x", "y", None]),
-    st.sampled_from(["x", "z", None]),
-    st.sampled_from(["hour", "day", "week", "month"]),
-    st.sampled_from(["recurring", "first_time"]),
-    st.sampled_from(["on", "on_or_after"]),
-    st.integers(1, 12),
-    st.integers(1, 2),
-    st.booleans(),
-)
-def test_it_agrees_with_the_reference(
-    events: list[tuple[str, str, datetime]], zone: str, start: str | None, back: str | None, period: str, kind: str,
-    mode: str, periods: int, minimum: int, is_long: bool,
-) -> None:  # fmt: skip
-    workspace = workspace_in(zone)
-    workspace.land_events([{"user_id": u, "event_name": n, "event_time": m} for u, n, m in events])
-    last = START + timedelta(days=9, hours=7)
+def selectors(names: str) -> st.SearchStrategy[Selector]:
+    """A name, any event, or a name with a condition."""
+    conditional = st.fixed_dictionaries(
+        {"event": st.sampled_from(names), "where": st.sampled_from([{}, {"plan": "pro"}])}
+    )
+    return st.one_of(st.sampled_from([*names, None]), conditional)
+
+
+questions = st.builds(
+    Asked,
+    zone=st.sampled_from(ZONES),
+    start=selectors("xy"),
+    back=selectors("xz"),
+    period=st.sampled_from(["hour", "day", "week", "month"]),
+    periods=st.integers(1, 12),
+    kind=st.sampled_from(["recurring", "first_time", "first_ever"]),
+    mode=st.sampled_from(["on", "on_or_after", "bracket"]),
+    brackets=st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple),
+    window=st.sampled_from(["calendar", "calendar", "24h"]),
+    week_start=st.integers(0, 6),
+    minimum=st.integers(1, 2),
+    where=st.sampled_from([{}, {}, {"plan": "free"}]),
+    breakdown=st.booleans(),
+    last=st.just(START + timedelta(days=9, hours=7)),
+).filter(lambda asked: not (asked.window == "24h" and asked.period == "month"))
+
+
+@tried(60)
+@given(histories, questions, st.booleans())
+def test_it_agrees_with_the_reference(events: list[Event], asked: Asked, is_long: bool) -> None:
+    workspace = workspace_in(asked.zone)
+    workspace.land_events(
+        [
+            {"user_id": event.user, "event_name": event.name, "event_time": event.moment}
+            | ({"properties": {"plan": event.plan}} if event.plan else {})
+            for event in events
+        ]
+    )
     with pytest.MonkeyPatch.context() as patch:
-        if is_long:
+        if is_long and asked.window == "calendar":
             patch.setattr(retention_sql, "WORD", -1)  # take the road for long spans
         table = workspace.retention(
-            start_event=start, return_event=back, period=period, periods=periods, kind=kind, mode=mode,
-            date_to=last, minimum_occurrences=minimum,
+            start_event=asked.start, return_event=asked.back, period=asked.period, periods=asked.periods,
+            kind=asked.kind, mode=asked.mode, brackets=asked.brackets if asked.mode == "bracket" else None,
+            window=asked.window, week_start=WEEKDAYS[asked.week_start], date_to=asked.last,
+            minimum_occurrences=asked.minimum, where=asked.where, breakdown="plan" if asked.breakdown else None,
         )  # fmt: skip
-    cohorts: dict[Any, int] = {cohort: i for i, cohort in enumerate(table["cohort"].unique(maintain_order=True))}
-    got = [(cohorts[row["cohort"]], row["period"], row["users"]) for row in table.iter_rows(named=True)]
-    want = expected(
-        events, zone, start=start, back=back, period=period, periods=periods, kind=kind, mode=mode, last=last,
-        minimum=minimum,
-    )  # fmt: skip
-    assert got == want
+    by_value = table.partition_by("breakdown", as_dict=True, include_key=False) if asked.breakdown else {(None,): table}
+    got = {
+        value: [rows["users"].to_list() for _, rows in found.group_by("cohort", maintain_order=True)]
+        for (value,), found in by_value.items()
+    }
+    assert got == (expected(events, asked) if got or not asked.breakdown else {})
 
 
 def test_a_span_longer_than_a_word_is_answered_too() -> None:
