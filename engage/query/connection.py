@@ -31,9 +31,9 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     for statement in (
         f"set global TimeZone = {zone}",
         f"set temp_directory = {literal(str(spill))}",
-        "set parquet_metadata_cache = true",
-        # A partition filter can make the planner pick a nested loop that never ends.
-        "set asof_loop_join_threshold = 0",
+        # A partition filter can make the planner pick a nested loop that never ends. What is not set globally holds for
+        # this connection and not for its cursors, which are what asks.
+        "set global asof_loop_join_threshold = 0",
         # Memory that is not used any more goes back: after planning a million people 0.4 instead of 1.2 GiB are kept.
         "set allocator_background_threads = true",
         f"set threads = {int(settings.options['threads'])}" if "threads" in settings.options else "",

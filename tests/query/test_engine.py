@@ -51,6 +51,12 @@ def test_as_of_a_day_is_its_first_instant_in_the_workspaces_zone(tmp_path: Path)
     assert berlin.sql("select event_time::date::varchar from events").item() == "2026-07-01"
 
 
+def test_what_is_set_for_a_workspace_holds_where_questions_are_asked(filled: engage.Workspace) -> None:
+    names = ("asof_loop_join_threshold", "enable_external_access", "lock_configuration")
+    settings = filled.engine.frame(f"select name, value from duckdb_settings() where name in {names} order by name")
+    assert settings["value"].to_list() == ["0", "false", "true"]
+
+
 def test_known_at_hides_what_arrived_later(filled: engage.Workspace) -> None:
     filled.land_events(
         [{"user_id": "z", "event_name": "x", "event_time": "2026-01-01"}], now=datetime(2099, 1, 1, tzinfo=UTC)
