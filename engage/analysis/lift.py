@@ -158,7 +158,7 @@ def _lifts(
     params: dict[str, object] = {"campaign": campaign, "runs": runs, "seconds": parse_window(within).total_seconds()}
     is_share = metric != "revenue"
     if metric == "revenue":
-        value = "sum(try_cast(events.properties ->> 'amount' as double))"
+        value = "sum(as_number(events.properties ->> 'amount'))"
         condition = "events.event_name = 'Charged'"
     elif metric == "conversion":
         value = "1"

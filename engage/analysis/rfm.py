@@ -56,7 +56,7 @@ def rfm_users(
     query = f"""
 with customers as (
     select user_id, max(event_time) as last_at, count(*) as frequency,
-        coalesce(sum(try_cast(json_extract_string(properties, {pointer}) as double)), 0) as monetary
+        coalesce(sum(as_number(json_extract_string(properties, {pointer}))), 0) as monetary
     {source}
     group by user_id
 )

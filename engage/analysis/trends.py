@@ -36,7 +36,7 @@ def trends(
         engine: What answers.
         events: One or more: a name, None for any activity, or ``{"event": …, "where": {…}}``.
         measure: ``count``, how often; ``users``, how many different users; ``sum``, the sum of a property.
-        amount: The property that is summed; values that are no numbers are left out.
+        amount: The property that is summed; values that are no numbers, or of 10^15 and more, are left out.
         period: hour, day, week or month, in the workspace's time zone.
         week_start: The weekday a week begins on; the workspace's by default.
         breakdown: A property of the events; a line for each of its values.
@@ -68,7 +68,7 @@ def trends(
         if measure == "users":
             value = "count(distinct user_id)::double"
         elif amount:
-            value = f"coalesce(sum(try_cast({_property(binder, amount)} as double)), 0)"
+            value = f"coalesce(sum(as_number({_property(binder, amount)})), 0)"
         shown = _property(binder, breakdown) if breakdown else "null::varchar"
         source = chosen_events(engine, binder, event, **population)
         selects.append(

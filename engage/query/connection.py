@@ -46,6 +46,9 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
         "create macro visible(t) as getvariable('as_of') is null or t < getvariable('as_of')",
         "create macro known(t) as getvariable('known_at') is null or t <= getvariable('known_at')",
         f"create macro local_time(t) as {local}",
+        # One event with an amount of "NaN" must not be the sum of all: what is summed is finite, and small enough for
+        # cents.
+        "create macro as_number(t) as case when abs(try_cast(t as double)) < 1e15 then try_cast(t as double) end",
         f"create macro local_date(t) as {local}::date",
         f"set allowed_directories = [{literal(str(settings.root))}]",
         "set enable_external_access = false",

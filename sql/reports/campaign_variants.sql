@@ -25,7 +25,7 @@ outcomes as (
     select
         people.user_id,
         count(goal.event_name) > 0 as converted,
-        coalesce(sum(try_cast(goal.properties->>$property as double)), 0) as revenue,
+        coalesce(sum(as_number(goal.properties->>$property)), 0) as revenue,
     from people
     left join user_events as goal
         on goal.user_id = people.user_id

@@ -108,7 +108,7 @@ outcomes as (
         people.user_id,
         any_value(people.is_sent) as is_sent,
         (count(goal_events.event_name) > 0)::int as converted,
-        coalesce(sum(try_cast(goal_events.properties->>people.property as double)), 0) as revenue,
+        coalesce(sum(as_number(goal_events.properties->>people.property)), 0) as revenue,
     from people
     left join goal_events
         on goal_events.user_id = people.user_id

@@ -5,4 +5,4 @@ select user_id
 from events
 where event_name = 'Charged'
 group by user_id
-having sum((properties->>'$.amount')::double) >= $amount
+having sum(as_number(properties->>'$.amount')) >= $amount
