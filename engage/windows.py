@@ -11,6 +11,7 @@ from engage.errors import QueryError
 __all__ = ["moment", "parse_window"]
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_FORMS = "write 2026-03-01 or 2026-03-01T09:30+01:00"
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week)s?\s*", re.IGNORECASE)
 
 
@@ -54,17 +55,23 @@ def moment(value: str | date | datetime | None, timezone: str) -> datetime | Non
         The time in UTC, or None for None.
 
     Raises:
-        QueryError: The text is neither a date nor a time.
+        QueryError: It is neither a date nor a time, or the time lies outside the years 1900 to 9998.
     """
     if value is None:
         return None
+    given = value
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise QueryError(f"{value!r} is not a time", hint="write 2026-03-01 or 2026-03-01T09:30+01:00") from None
-    elif not isinstance(value, datetime):
+            raise QueryError(f"{value!r} is not a time", hint=_FORMS) from None
+    elif isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
+    elif not isinstance(value, datetime):
+        raise QueryError(f"{str(value)[:40]!r} is not a time", hint=_FORMS)
     if value.tzinfo is None:
         value = value.replace(tzinfo=ZoneInfo(timezone))
+    # Nearer to the first and the last year that there are, some period around the time would lie outside of them.
+    if not 1900 <= value.year <= 9998:
+        raise QueryError(f"{str(given)[:40]!r} lies outside the years 1900 to 9998")
     return value.astimezone(UTC)

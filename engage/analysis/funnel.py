@@ -21,6 +21,7 @@ __all__ = ["funnel", "funnel_times", "funnel_users"]
 
 _ORDERS = ("ordered", "strict", "any")
 _STEPS = range(2, 11)
+_BINS = range(1, 1001)
 _THREADS = 8
 
 
@@ -167,7 +168,7 @@ def funnel_times(
         engine: What answers.
         steps: As for :func:`funnel`.
         step: Which, from 2; the last one by default.
-        bins: How many equal parts the time is cut into.
+        bins: How many equal parts the time is cut into, 1 to 1000.
         as_of: See only what happened before then.
         question: The other arguments of :func:`funnel`.
 
@@ -176,8 +177,8 @@ def funnel_times(
         when nobody got there.
     """
     reached = len(steps) if step is None else step
-    if reached < 2 or bins < 1:
-        raise QueryError("a time needs a step after the first, and at least one bin", where="funnel")
+    if reached < 2 or bins not in _BINS:
+        raise QueryError("a time needs a step after the first, and 1 to 1000 bins", where="funnel")
     seconds = funnel_users(engine, steps, reached, as_of=as_of, **question)["total_seconds"]
     top = float(seconds.max() or 0.0)  # type: ignore[arg-type]
     width = top / bins or 1.0
@@ -207,6 +208,8 @@ def _asked(
     start: str | date | datetime | None = None,
     end: str | date | datetime | None = None,
 ) -> tuple[Binder, Asked]:
+    if isinstance(steps, (str, Mapping)):
+        raise QueryError("the steps of a funnel are a list of events", where="funnel")
     if len(steps) not in _STEPS:
         raise QueryError(f"a funnel has 2 to 10 steps, not {len(steps)}", where="funnel")
     if order not in _ORDERS:

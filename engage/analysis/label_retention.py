@@ -15,6 +15,7 @@ from engage.analysis.masks import DerivedMasks, Span
 from engage.analysis.periods import Calendar
 from engage.analysis.retention_days import LONGEST, latest, words_of
 from engage.analysis.retention_sql import sent_condition
+from engage.errors import QueryError
 from engage.lake.derived.user_days import WORD
 from engage.query.derived import NOTHING
 from engage.query.derived_reading import DerivedReading
@@ -84,7 +85,16 @@ def label_retention(
     Returns:
         One row a day, 0 to `days`: `day`, `people` (those whose day has begun by the last event), `back` (of them, how
         many did something that day; all of them on day 0), `rate`.
+
+    Raises:
+        QueryError: There is no such group, or `days` is negative.
     """
+    if group not in _GROUPS:
+        raise QueryError(f"{group!r} is not one of {', '.join(_GROUPS)}", where="label_retention")
+    if days < 0:
+        raise QueryError(
+            f"people cannot be followed for {days} days", where="label_retention", hint="ask for 0 or more"
+        )
     event = _HELD_OUT if group == "held_out" else _SENT
     asked = _Asked(engine, Calendar.of("day", engine.settings), label, days, event, group == "rest", as_of)
     if (found := _by_days(asked)) is not None:
@@ -93,6 +103,7 @@ def label_retention(
     return engine.frame(_QUERY, params, as_of=as_of)
 
 
+_GROUPS = ("sent", "held_out", "rest")
 _SENT, _HELD_OUT = "Notification Sent", "Notification Held Out"
 
 

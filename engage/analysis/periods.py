@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
@@ -74,21 +76,40 @@ class Calendar:
         return day.year * 12 + day.month - 1
 
     def start(self, number: int) -> datetime:
-        """The first instant of a period, in the calendar's zone."""
+        """The first instant of a period, in the calendar's zone.
+
+        Raises:
+            QueryError: It lies outside the years 1 to 9999.
+        """
         zone = ZoneInfo(self.timezone)
         if self.period == "hour":
-            return datetime.fromtimestamp(number * 3600 - self._minutes * 60, tz=zone)
+            with self._within_time():
+                return datetime.fromtimestamp(number * 3600 - self._minutes * 60, tz=zone)
         return datetime.combine(self.day(number), clock_time(), tzinfo=zone)
 
     def day(self, number: int) -> date:
-        """The first day of a period."""
+        """The first day of a period.
+
+        Raises:
+            QueryError: It lies outside the years 1 to 9999.
+        """
         if self.period == "hour":
             return self.start(number).date()
-        if self.period == "day":
-            return _EPOCH + timedelta(days=number)
-        if self.period == "week":
-            return self._first_week() + timedelta(weeks=number)
-        return date(number // 12, number % 12 + 1, 1)
+        with self._within_time():
+            if self.period == "day":
+                return _EPOCH + timedelta(days=number)
+            if self.period == "week":
+                return self._first_week() + timedelta(weeks=number)
+            return date(number // 12, number % 12 + 1, 1)
+
+    @contextmanager
+    def _within_time(self) -> Iterator[None]:
+        try:
+            yield
+        except (OverflowError, OSError, ValueError):
+            raise QueryError(
+                f"{self.period}s outside the years 1 to 9999 are asked for", hint="ask for fewer"
+            ) from None
 
     @property
     def microseconds(self) -> int:

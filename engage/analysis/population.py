@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -51,12 +52,20 @@ def span_condition(
     if (begun := moment(start, zone)) is not None:
         conditions.append(f"event_time >= {binder.bind(begun)}")
     if (ended := moment(end, zone)) is not None:
-        is_day = len(end) == 10 if isinstance(end, str) else not isinstance(end, datetime)
-        if is_day:
-            day = date.fromisoformat(end) if isinstance(end, str) else end
-            ended = moment((day or date.min) + timedelta(days=1), zone)
+        day = _day(end)
+        if day is not None:
+            ended = moment(day + timedelta(days=1), zone)
         conditions.append(f"event_time < {binder.bind(ended)}")
     return " and ".join(conditions) or "true"
+
+
+def _day(value: str | date | datetime | None) -> date | None:
+    """The day that is named, where no time of day is."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+        return None
+    return None if isinstance(value, datetime) else value
 
 
 def chosen_events(

@@ -19,7 +19,7 @@ __all__ = ["by_period", "trends"]
 
 def trends(
     engine: Engine,
-    events: Sequence[Selector],
+    events: Selector | Sequence[Selector],
     *,
     measure: str = "count",
     amount: str | None = None,
@@ -53,7 +53,8 @@ def trends(
     Raises:
         QueryError: An argument is not one of those there are.
     """
-    if not events:
+    chosen = [events] if events is None or isinstance(events, (str, Mapping)) else list(events)
+    if not chosen:
         raise QueryError("a trend needs an event", where="trends")
     if measure not in ("count", "users", "sum"):
         raise QueryError(f"{measure!r} is not one of count, users, sum", where="trends")
@@ -63,7 +64,7 @@ def trends(
     binder = Binder()
     number = calendar.sql("event_time")
     selects = []
-    for index, event in enumerate(events):
+    for index, event in enumerate(chosen):
         value = "count(*)::double"
         if measure == "users":
             value = "count(distinct user_id)::double"
@@ -75,14 +76,14 @@ def trends(
             f"select {index} as index, {shown} as breakdown, {number} as n, {value} as value {source} group by all"
         )
     found = engine.frame(" union all ".join(selects), binder.params or None, as_of=as_of)
-    names = [_name(event) for event in events]
+    names = [_name(event) for event in chosen]
     keys = found.group_by("index", "breakdown").agg(pl.col("value").sum()).sort(
         ["index", "value", "breakdown"], descending=[False, True, False], nulls_last=True
     )  # fmt: skip
     if breakdown:
         keys = keys.group_by("index", maintain_order=True).head(top)
     else:
-        keys = pl.DataFrame({"index": range(len(events))}, schema={"index": pl.Int32}).with_columns(
+        keys = pl.DataFrame({"index": range(len(chosen))}, schema={"index": pl.Int32}).with_columns(
             breakdown=pl.lit(None, pl.String)
         )
     table = by_period(found, keys.select("index", "breakdown"), calendar, as_of).with_columns(

@@ -102,7 +102,7 @@ class BehaviourFace(Base):
         return funnel_times(self.engine, steps, step, within=within, as_of=self.moment(as_of), **question)
 
     @asks(trends, chosen_events)
-    def trends(self, events: Sequence[Selector], *, as_of: Time = None, **question: Any) -> pl.DataFrame:
+    def trends(self, events: Selector | Sequence[Selector], *, as_of: Time = None, **question: Any) -> pl.DataFrame:
         """How often, to how many people, or for how much, period by period; see :func:`engage.analysis.trends.trends`.
 
         Args:
