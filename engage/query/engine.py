@@ -243,13 +243,17 @@ class Engine:
         """The names of a select's ``$name`` parameters.
 
         Raises:
+            QueryError: It cannot be read.
             ReadOnlyError: It is not one select.
         """
         try:
+            query.encode()
             with self._lock:
                 statements = self._connection.extract_statements(query)
         except duckdb.Error as error:
             raise explained(error, self._views) from error
+        except UnicodeEncodeError:
+            raise QueryError("the SQL holds a character that is none", hint="take out lone surrogates") from None
         if len(statements) != 1 or statements[0].type not in _READS:
             kinds = ", ".join(statement.type.name.lower() for statement in statements) or "nothing"
             raise ReadOnlyError(

@@ -43,6 +43,11 @@ def test_it_is_told(workspace: engage.Workspace, method: str, question: dict[str
     assert "\n" not in str(caught.value)
 
 
+def test_sql_with_a_character_that_is_none_is_told(workspace: engage.Workspace) -> None:
+    with pytest.raises(QueryError, match="a character that is none"):
+        workspace.sql("select '\ud800'")
+
+
 def test_one_event_may_stand_for_a_list_of_one(workspace: engage.Workspace) -> None:
     assert workspace.trends("x").equals(workspace.trends(["x"]))
     assert workspace.trends({"event": "x"})["value"].sum() == 8
