@@ -133,6 +133,8 @@ def _compare(text: str, operator: str, value: Any, binder: Binder, name: str) ->
         if not _is_list(value) or not value:
             raise QueryError(f"{operator} on {name!r} needs a list of values", hint='write e.g. {"in": ["a", "b"]}')
         one_of = " or ".join(_compare(text, "eq", item, binder, name) for item in value)
+        if operator == "not_in" and any(_is_cast(item) for item in value):  # of another type, so none of them
+            return f"not coalesce({one_of}, false)"
         return f"({one_of})" if operator == "in" else f"({text} is null or not ({one_of}))"
     if operator == "between":
         if not _is_list(value) or len(value) != 2:
@@ -143,6 +145,8 @@ def _compare(text: str, operator: str, value: Any, binder: Binder, name: str) ->
         if value is None:
             return f"{text} is {'' if operator == 'eq' else 'not '}null"
         compared = f"{_typed(text, value)} {_COMPARED[operator]} {binder.bind(_plain(value))}"
+        if operator == "ne" and _is_cast(value):  # of another type, so not equal
+            return f"coalesce({compared}, true)"
         return f"({text} is null or {compared})" if operator == "ne" else compared
     functions = {"contains": "contains", "starts_with": "starts_with", "ends_with": "ends_with"}
     if operator in functions:
@@ -156,9 +160,14 @@ def _compare(text: str, operator: str, value: Any, binder: Binder, name: str) ->
     )
 
 
+def _is_cast(value: object) -> bool:
+    """Whether what a property is compared with is of a type that its text is read as."""
+    return isinstance(value, (int, float, date)) and not isinstance(value, bool)
+
+
 def _typed(text: str, value: object) -> str:
     """The property as the type of what it is compared with; a value that is not of that type compares as null."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, date)):
+    if not _is_cast(value):
         return text
     return f"try_cast({text} as {'double' if isinstance(value, (int, float)) else 'timestamptz'})"
 
