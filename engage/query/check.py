@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlglot
-from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token, TokenType
 
 from engage.errors import EngageError, QueryError
 from engage.query.engine import Engine
 from engage.query.files import SqlFile, without_dollars
+from engage.query.reproducible import faults
 
 __all__ = ["Finding", "check_file", "check_text", "require_reproducible"]
-
-_CLOCKS = {
-    "now",
-    "today",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "get_current_time",
-    "get_current_timestamp",
-    "transaction_timestamp",
-}
-_CHANCE = {"random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed", "nextval"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,51 +47,19 @@ def check_text(text: str, path: Path) -> list[Finding]:
         path: Its file, for the findings.
 
     Returns:
-        Clock and chance functions, and limits without an order.
+        Clocks, chance, and whatever goes by an order of rows that is not given; see
+        :func:`engage.query.reproducible.faults`.
     """
     text = without_dollars(text)
     try:
         tokens = sqlglot.tokenize(text, read="duckdb")
     except SqlglotError as error:
         return [Finding(path, 1, 1, f"cannot be read: {str(error).splitlines()[0]}")]
-    found = list(_clocks_and_chance(tokens, path))
-    found += _unordered_limits(text, tokens, path)
-    return sorted(found, key=lambda finding: (finding.line, finding.column))
-
-
-def _clocks_and_chance(tokens: list[Token], path: Path) -> Iterator[Finding]:
-    for index, token in enumerate(tokens):
-        word = token.text.lower()
-        called = index + 1 < len(tokens) and tokens[index + 1].token_type == TokenType.L_PAREN
-        quoted = token.token_type in (TokenType.STRING, TokenType.IDENTIFIER)
-        member = index > 0 and tokens[index - 1].token_type == TokenType.DOT
-        if quoted or member:
-            continue
-        column = token.col - len(token.text) + 1
-        if word in _CLOCKS and (called or word.startswith(("current_", "local"))):
-            yield Finding(path, token.line, column, f"{word} is not reproducible", "write as_of() instead")
-        elif word in _CHANCE and called:
-            instead = "write sha256(user_id) instead, which gives everybody the same share each time"
-            yield Finding(path, token.line, column, f"{word}() is not reproducible", instead)
-        elif word == "sample" and token.token_type == TokenType.TABLE_SAMPLE:
-            yield Finding(path, token.line, column, "a sample is not reproducible", "filter on sha256(user_id)")
-
-
-def _unordered_limits(text: str, tokens: list[Token], path: Path) -> list[Finding]:
-    limits = [token for token in tokens if token.token_type == TokenType.LIMIT]
-    if not limits:
-        return []
-    try:
-        tree = sqlglot.parse_one(text, read="duckdb")
-    except SqlglotError:
-        return []  # DuckDB itself judges the syntax; this only looks for limits
-    queries = [node for node in tree.find_all(exp.Query) if node.args.get("limit")]
-    unordered = sum(1 for node in queries if not node.args.get("order"))
-    # The tree has no positions for clauses: with several limits the last ones are named.
-    return [
-        Finding(path, token.line, token.col - 4, "a limit without an order is not reproducible", "add an order by")
-        for token in limits[len(limits) - unordered :]
+    found = [
+        Finding(path, fault.token.line, fault.token.col - len(fault.token.text) + 1, fault.what, fault.hint)
+        for fault in faults(tokens)
     ]
+    return sorted(found, key=lambda finding: (finding.line, finding.column))
 
 
 def check_file(engine: Engine, file: SqlFile, *, grain: str | None = None) -> list[Finding]:
