@@ -1,6 +1,9 @@
-"""The connection that can neither write, attach, install nor read outside the workspace."""
+"""The connection that can neither write, attach, install nor read what is not the workspace's data."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import duckdb
 
@@ -9,7 +12,27 @@ from engage.query.files import literal
 from engage.query.functions import add_functions
 from engage.settings import Settings
 
-__all__ = ["connect"]
+__all__ = ["connect", "readable"]
+
+_KEPT = {"audit", "callbacks", "dead_letters", "drafts", "journal", "outbox", "reports"}
+
+
+def readable(settings: Settings) -> list[str]:
+    """The folders that SQL may read: the lake, and whatever folders the workspace's owner has put beside it.
+
+    Not the files in the workspace's folder and in ``data/`` themselves, some of which hold accounts, addresses or keys,
+    nor hidden folders, nor those that this product keeps for itself: what people did with it, and what is on its way.
+
+    Args:
+        settings: The workspace.
+    """
+    found = [folder for folder in _folders(settings.root) if folder != str(settings.data)]
+    return sorted(found + [folder for folder in _folders(settings.data) if Path(folder).name not in _KEPT])
+
+
+def _folders(path: Path) -> list[str]:
+    with os.scandir(path) as entries:
+        return [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -17,6 +40,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
 
     Args:
         settings: The workspace; `threads` and `memory_limit` (``"4GB"``) of its options hold for this connection.
+            It can read what is :func:`readable` now.
 
     Returns:
         The connection, in memory, without relations.
@@ -50,7 +74,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
         # cents.
         "create macro as_number(t) as case when abs(try_cast(t as double)) < 1e15 then try_cast(t as double) end",
         f"create macro local_date(t) as {local}::date",
-        f"set allowed_directories = [{literal(str(settings.root))}]",
+        f"set allowed_directories = [{', '.join(map(literal, readable(settings)))}]",
         "set enable_external_access = false",
         "set lock_configuration = true",
     ):

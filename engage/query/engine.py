@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from engage.errors import MissingParameterError, QueryError, ReadOnlyError, UnknownParameterError
 from engage.lake.landing import Lake
-from engage.query.connection import connect
+from engage.query.connection import connect, readable
 from engage.query.derived import Derived, find_derived
 from engage.query.derived_reading import DerivedReading
 from engage.query.faults import explained, located
@@ -38,7 +38,7 @@ class Engine:
     """DuckDB over one workspace's lake.
 
     The connection can neither write, attach, install nor read outside the workspace: external access is limited to
-    the workspace's folder, the configuration is locked, and only selects are run.
+    the workspace's folders of data, the configuration is locked, and only selects are run.
 
     Relations are the files of ``sql/lake/`` (``events``, ``profiles`` …) and ``sql/segments/`` (``segments.lapsed`` …).
     Every lake relation ends at `as_of`: a row at that very instant is already beyond it.
@@ -53,10 +53,7 @@ class Engine:
         lake.seed()
         self._storage = lake.storage
         self._lock = threading.Lock()
-        self._views = ViewSet(settings.sql)
-        self._connection = connect(settings)
-        # With a function of ours in it, a connection that is left to the interpreter's end is told of as a leak.
-        weakref.finalize(self, self._connection.close)
+        self._open()
 
     @property
     def threads(self) -> int:
@@ -225,13 +222,13 @@ class Engine:
     def relations(self) -> dict[str, Path]:
         """The relations that can be queried, each with the file that defines it."""
         with self._storage.reading(), self._lock:
-            self._views.refresh(self._connection)
+            self._refresh()
             return dict(self._views.names)
 
     def fault(self, relation: str) -> str | None:
         """Why a relation's file is not usable, or None when it is."""
         with self._storage.reading(), self._lock:
-            self._views.refresh(self._connection)
+            self._refresh()
             return self._views.broken.get(relation)
 
     def columns(self, query: str, params: Mapping[str, object] | None = None) -> dict[str, str]:
@@ -286,9 +283,22 @@ class Engine:
             name = sorted(unknown)[0]
             raise UnknownParameterError(f"there is no parameter ${name}", hint=f"there are: {sorted(names) or 'none'}")
 
+    def _open(self) -> None:
+        self._readable = readable(self.settings)
+        self._views = ViewSet(self.settings.sql)
+        self._connection = connect(self.settings)
+        # With a function of ours in it, a connection that is left to the interpreter's end is told of as a leak.
+        self._close = weakref.finalize(self, self._connection.close)
+
+    def _refresh(self) -> None:
+        if readable(self.settings) != self._readable:  # a folder came or went, and what may be read is locked
+            self._close.detach()  # it ends with the last of its cursors, which would end with it if it were closed
+            self._open()
+        self._views.refresh(self._connection)
+
     def _opened(self, as_of: datetime | None, known_at: datetime | None) -> duckdb.DuckDBPyConnection:
         with self._lock:
-            self._views.refresh(self._connection)
+            self._refresh()
             cursor = self._connection.cursor()
         # A variable belongs to its cursor, so queries as of different times can run side by side.
         for name, value in (("as_of", as_of), ("known_at", known_at)):

@@ -33,7 +33,7 @@ def explained(error: duckdb.Error, views: ViewSet) -> QueryError:
         caret = lines[1].find("^") if len(lines) > 1 else -1
         where = f"line {match[1]}" + (f", column {caret - len(match[0])}" if caret > len(match[0]) else "")
     if isinstance(error, duckdb.PermissionException):
-        return ReadOnlyError(what, where=where, hint="a query reads the workspace's own files only")
+        return ReadOnlyError(what, where=where, hint="a query reads the lake and folders like data/warehouse/ only")
     if culprit := views.culprit(what):
         file, fault = culprit
         return QueryError(fault, where=file, hint="mend that file")

@@ -102,11 +102,21 @@ def test_missing_and_unknown_parameters_are_named(filled: engage.Workspace) -> N
         "select * from '/etc/passwd'",
         "select * from glob('/etc/*')",
         "select * from read_text('{root}/../outside.txt')",
+        "select * from read_text('{root}/.env')",
+        "select * from read_text('{root}/*.toml')",
+        "select * from read_blob('{root}/data/access.sqlite')",
+        "select * from read_text('{root}/data/lake/../labels.toml')",
+        "select * from read_text('{root}/data/audit/log.jsonl')",
+        "select * from glob('{root}/data/*')",
+        "select * from read_text('{root}/.git/config')",
         "select * from read_text('{root}/data/../../outside.txt')",
     ],
 )
 def test_nothing_is_written_and_nothing_outside_is_read(filled: engage.Workspace, query: str) -> None:
-    (filled.root.parent / "outside.txt").write_text("secret")
+    for name in ("../outside.txt", ".env", "data/access.sqlite", "data/audit/log.jsonl", ".git/config"):
+        file = filled.root / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("secret")
     before = {path: path.stat().st_mtime_ns for path in filled.root.rglob("*") if path.is_file()}
     with pytest.raises(QueryError):
         filled.sql(query.replace("{root}", str(filled.root)))
@@ -218,3 +228,17 @@ def test_a_query_writes_parquet_whole(filled: engage.Workspace) -> None:
     with pytest.raises(QueryError):
         filled.engine.copy("select nope from events", None, path)
     assert [file.name for file in path.parent.iterdir()] == ["users.parquet"]
+
+
+def test_a_folder_that_comes_while_questions_are_asked_can_be_read(filled: engage.Workspace, tmp_path: Path) -> None:
+    asked = filled.engine._opened(None, None)  # a question that is still running then
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.csv").write_text("x\n1\n")
+    query = "select x from read_csv(workspace_file('data/warehouse/a.csv'))"
+    with pytest.raises(QueryError):
+        filled.sql(query)
+    (filled.root / "data" / "warehouse").symlink_to(elsewhere)
+    assert filled.sql(query).item() == 1
+    assert asked.sql("select count(*) from events").fetchall() == [(3,)]
+    asked.close()
