@@ -71,7 +71,7 @@ moments = st.integers(0, 12 * 24 * 60).map(lambda minutes: START + timedelta(min
 users = st.sampled_from("abcd")
 
 
-@tried(30)
+@tried(20)
 @given(
     st.lists(st.tuples(users, st.sampled_from(["Viewed", "Charged", "App Uninstalled"]), moments), max_size=30),
     st.lists(

@@ -103,7 +103,7 @@ conditions = st.one_of(
 )
 
 
-@tried(40)
+@tried(25)
 @given(conditions, st.sampled_from(KEYS))
 def test_it_holds_of_whom_it_should(condition: tuple[str, Any], key: str) -> None:
     operator, wanted = condition

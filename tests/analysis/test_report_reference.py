@@ -82,7 +82,7 @@ told = st.builds(
 paid = st.builds(Purchase, users, moments, st.sampled_from([None, 5, 7.5, "x", "NaN"]))
 
 
-@tried(30)
+@tried(20)
 @given(st.lists(told, max_size=25), st.lists(paid, max_size=15))
 def test_it_agrees_with_the_reference(messages: list[Message], purchases: list[Purchase]) -> None:
     land(messages, purchases)

@@ -178,7 +178,7 @@ questions = st.builds(
 ).filter(lambda asked: not (asked.window == "24h" and asked.period == "month"))
 
 
-@tried(60)
+@tried(45)
 @given(histories, questions, st.booleans())
 def test_it_agrees_with_the_reference(events: list[Event], asked: Asked, is_long: bool) -> None:
     workspace = workspace_in(asked.zone)

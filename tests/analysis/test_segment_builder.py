@@ -199,7 +199,7 @@ conditions = st.recursive(
 )
 
 
-@tried(25)
+@tried(20)
 @given(st.lists(st.one_of(done, told), max_size=25), known, st.lists(conditions, min_size=1, max_size=6), st.booleans())
 def test_it_agrees_with_the_reference(
     events: list[Row], profiles: dict[str, Row], asked: list[Condition], is_folded: bool
