@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -35,12 +36,12 @@ def _folders(path: Path) -> list[str]:
         return [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
 
-def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+def connect(settings: Settings, folders: Sequence[str]) -> duckdb.DuckDBPyConnection:
     """Open DuckDB for one workspace: its time zone, limits, macros and functions set, then locked.
 
     Args:
         settings: The workspace; `threads` and `memory_limit` (``"4GB"``) of its options hold for this connection.
-            It can read what is :func:`readable` now.
+        folders: What it can read, see :func:`readable`.
 
     Returns:
         The connection, in memory, without relations.
@@ -74,7 +75,7 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
         # cents.
         "create macro as_number(t) as case when abs(try_cast(t as double)) < 1e15 then try_cast(t as double) end",
         f"create macro local_date(t) as {local}::date",
-        f"set allowed_directories = [{', '.join(map(literal, readable(settings)))}]",
+        f"set allowed_directories = [{', '.join(map(literal, folders))}]",
         "set enable_external_access = false",
         "set lock_configuration = true",
     ):

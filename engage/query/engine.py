@@ -53,7 +53,7 @@ class Engine:
         lake.seed()
         self._storage = lake.storage
         self._lock = threading.Lock()
-        self._open()
+        self._open(readable(settings))
 
     @property
     def threads(self) -> int:
@@ -133,11 +133,7 @@ class Engine:
         """
         with self._storage.reading():
             found = find_derived(self.settings, as_of, None)
-            if found is None:
-                yield None
-                return
-            with closing(self._opened(as_of, None)) as cursor:
-                yield DerivedReading(found, partial(self._told, cursor))
+            yield DerivedReading(found, partial(self._told, as_of)) if found else None
 
     def derived_frame(
         self,
@@ -261,20 +257,6 @@ class Engine:
     def _cursor(
         self, query: str, params: Mapping[str, object], as_of: datetime | None, known_at: datetime | None
     ) -> duckdb.DuckDBPyConnection:
-        self._check(query, params)
-        return self._opened(as_of, known_at)
-
-    def _told(
-        self, cursor: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, object] | None = None
-    ) -> pl.DataFrame:
-        self._check(query, params or {})
-        try:
-            return cursor.sql(query, params=dict(params) if params else None).pl()
-        except duckdb.Error as error:
-            raise explained(error, self._views) from error
-
-    def _check(self, query: str, params: Mapping[str, object]) -> None:
-        """Refuse what is not one select, or whose parameters and values do not go together."""
         names = self.parameters(query)
         if missing := names - set(params):
             name = sorted(missing)[0]
@@ -283,20 +265,6 @@ class Engine:
             name = sorted(unknown)[0]
             raise UnknownParameterError(f"there is no parameter ${name}", hint=f"there are: {sorted(names) or 'none'}")
 
-    def _open(self) -> None:
-        self._readable = readable(self.settings)
-        self._views = ViewSet(self.settings.sql)
-        self._connection = connect(self.settings)
-        # With a function of ours in it, a connection that is left to the interpreter's end is told of as a leak.
-        self._close = weakref.finalize(self, self._connection.close)
-
-    def _refresh(self) -> None:
-        if readable(self.settings) != self._readable:  # a folder came or went, and what may be read is locked
-            self._close.detach()  # it ends with the last of its cursors, which would end with it if it were closed
-            self._open()
-        self._views.refresh(self._connection)
-
-    def _opened(self, as_of: datetime | None, known_at: datetime | None) -> duckdb.DuckDBPyConnection:
         with self._lock:
             self._refresh()
             cursor = self._connection.cursor()
@@ -305,3 +273,25 @@ class Engine:
             if value is not None:
                 cursor.execute(f"set variable {name} = {literal(value)}")
         return cursor
+
+    def _told(self, as_of: datetime | None, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+        """The answer of the derived tables, whose SQL is ours: where a fault stands in it is of no use to anybody."""
+        with closing(self._cursor(query, params or {}, as_of, None)) as cursor:
+            try:
+                return cursor.sql(query, params=dict(params) if params else None).pl()
+            except duckdb.Error as error:
+                raise explained(error, self._views) from error
+
+    def _open(self, folders: list[str]) -> None:
+        self._readable = folders
+        self._views = ViewSet(self.settings.sql)
+        self._connection = connect(self.settings, folders)
+        # With a function of ours in it, a connection that is left to the interpreter's end is told of as a leak.
+        self._close = weakref.finalize(self, self._connection.close)
+
+    def _refresh(self) -> None:
+        folders = readable(self.settings)
+        if folders != self._readable:  # one came or went, and what may be read is locked
+            self._close.detach()  # it ends with the last of its cursors, which would end with it if it were closed
+            self._open(folders)
+        self._views.refresh(self._connection)

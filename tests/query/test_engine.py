@@ -231,7 +231,7 @@ def test_a_query_writes_parquet_whole(filled: engage.Workspace) -> None:
 
 
 def test_a_folder_that_comes_while_questions_are_asked_can_be_read(filled: engage.Workspace, tmp_path: Path) -> None:
-    asked = filled.engine._opened(None, None)  # a question that is still running then
+    asked = filled.engine._cursor("select 1", {}, None, None)  # a question that is still running then
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "a.csv").write_text("x\n1\n")
