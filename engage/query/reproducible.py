@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot.tokenizer_core import Token, TokenType
 
-__all__ = ["HARMLESS", "Fault", "faults"]
+__all__ = ["Fault", "faults"]
 
 _CLOCKS = {
     "now",
@@ -33,21 +33,6 @@ _COUNTERS = {
     "current_query_id",
     "current_transaction_id",
 }
-HARMLESS = {
-    "current_database",
-    "current_query",
-    "current_schema",
-    "current_schemas",
-    "current_setting",
-    "error",
-    "getvariable",
-    "in_search_path",
-    "sleep_ms",
-    "stats",
-    "vector_type",
-    "write_log",
-}
-"""What DuckDB does not call consistent, and yet gives the same answer for the same rows, files and settings."""
 
 _BY_POSITION = {"row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "first", "last"}
 _COUNTS = {TokenType.NUMBER, TokenType.PARAMETER, TokenType.L_PAREN}
@@ -73,6 +58,7 @@ class _Scope:
     """What is between two parentheses, or the whole statement.
 
     Args:
+        begin: The parenthesis's place among the tokens.
         name: The function whose arguments it is, if any.
         window: The function whose window it is, if its answer goes by the order of rows.
         is_ordered: Whether there is an ``order by``.
@@ -80,6 +66,7 @@ class _Scope:
         some: The clause that takes some rows and leaves others, if any.
     """
 
+    begin: int = 0
     name: Token | None = None
     window: Token | None = None
     is_ordered: bool = False
@@ -93,16 +80,16 @@ def faults(tokens: Sequence[Token]) -> Iterator[Fault]:
     Args:
         tokens: The select, as sqlglot reads it.
     """
-    scopes, called = [_Scope()], dict[int, Token | None]()
+    scopes, opened = [_Scope()], dict[int, int]()  # by its closing parenthesis, the place of each opening one
     for index, token in enumerate(tokens):
         before = tokens[index - 1] if index else None
         after = tokens[index + 1] if index + 1 < len(tokens) else None
         match token.token_type:
             case TokenType.L_PAREN:
-                scopes.append(_Scope(before, _windowed(tokens, index, called)))
+                scopes.append(_Scope(index, before, _windowed(tokens, index, opened)))
             case TokenType.R_PAREN if len(scopes) > 1:
                 scope = scopes.pop()
-                called[index] = scope.name
+                opened[index] = scope.begin
                 yield from _of_scope(scope)
             case TokenType.SEMICOLON:
                 yield from _of_scope(scopes[-1])
@@ -123,15 +110,14 @@ def faults(tokens: Sequence[Token]) -> Iterator[Fault]:
         yield from _of_scope(scope)
 
 
-def _windowed(tokens: Sequence[Token], index: int, called: dict[int, Token | None]) -> Token | None:
+def _windowed(tokens: Sequence[Token], index: int, opened: dict[int, int]) -> Token | None:
     """The function whose window opens at a parenthesis, where its answer goes by the order of rows."""
     if index < 2 or tokens[index - 1].token_type != TokenType.OVER:
         return None
-    function = called.get(index - 2)
-    if function is not None and function.token_type == TokenType.FILTER:  # f(…) filter (…) over (…)
-        opened = next(place for place in range(index - 1, -1, -1) if tokens[place] is function)
-        function = called.get(opened - 1)
-    return function if function is not None and function.text.lower() in _BY_POSITION else None
+    begin = opened.get(index - 2)
+    if begin and tokens[begin - 1].token_type == TokenType.FILTER:  # f(…) filter (…) over (…)
+        begin = opened.get(begin - 2)
+    return tokens[begin - 1] if begin and tokens[begin - 1].text.lower() in _BY_POSITION else None
 
 
 def _of_scope(scope: _Scope) -> Iterator[Fault]:
