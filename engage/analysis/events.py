@@ -145,9 +145,7 @@ def _compare(text: str, operator: str, value: Any, binder: Binder, name: str) ->
         if value is None:
             return f"{text} is {'' if operator == 'eq' else 'not '}null"
         compared = f"{_typed(text, value)} {_COMPARED[operator]} {binder.bind(_plain(value))}"
-        if operator == "ne" and _is_cast(value):  # of another type, so not equal
-            return f"coalesce({compared}, true)"
-        return f"({text} is null or {compared})" if operator == "ne" else compared
+        return f"coalesce({compared}, true)" if operator == "ne" else compared  # not set or of another type: not equal
     functions = {"contains": "contains", "starts_with": "starts_with", "ends_with": "ends_with"}
     if operator in functions:
         return f"{functions[operator]}({text}, {binder.bind(str(value))})"
