@@ -18,6 +18,7 @@ import engage
 from engage.analysis.paths import END, OTHER
 from engage.errors import QueryError
 from tests.examples import tried
+from tests.lakes import empty
 
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Berlin on 29 March
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -36,9 +37,7 @@ def shared() -> engage.Workspace:
 def land(events: Events) -> engage.Workspace:
     """Land (user, event, hour) in an emptied lake in Berlin."""
     workspace = shared()
-    for file in (workspace.settings.lake / "events").glob("*/*.parquet"):
-        if file.name != "seed.parquet":
-            file.unlink()
+    empty(workspace, "events")
     workspace.land_events(
         [
             {

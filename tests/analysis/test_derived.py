@@ -167,7 +167,7 @@ def test_what_lands_while_a_label_is_asked_about_is_left_to_the_next_time(
 
     def then_landed(*args: Any, **kwargs: Any) -> datetime | None:
         last = latest(*args, **kwargs)
-        workspace.land_events([*told("cleo", 9), {**told("ada", 4)[1], "event_time": datetime(2026, 1, 5, tzinfo=UTC)}])
+        workspace.land_events([*told("cleo", 9), told("ada", 4)[1]])
         return last
 
     monkeypatch.setattr("engage.analysis.label_retention.latest", then_landed)

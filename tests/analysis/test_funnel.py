@@ -16,6 +16,7 @@ import engage
 from engage.analysis.funnel import _asked, _by_statement
 from engage.errors import QueryError
 from tests.examples import tried
+from tests.lakes import empty
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 Events = Sequence[tuple[str, str, int]]
@@ -28,9 +29,7 @@ def shared() -> engage.Workspace:
 
 def land(workspace: engage.Workspace, events: Events) -> None:
     """Land (user, event, minute) in an emptied lake."""
-    for file in (workspace.settings.lake / "events").glob("*/*.parquet"):
-        if file.name != "seed.parquet":
-            file.unlink()
+    empty(workspace, "events")
     workspace.land_events(
         [
             {"event_id": f"{i:04}", "user_id": u, "event_name": n, "event_time": START + timedelta(minutes=m)}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import engage
 from tests.examples import tried
+from tests.lakes import empty
 
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata")
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Europe on 29 March
@@ -29,10 +30,7 @@ def workspace_in(zone: str) -> engage.Workspace:
 
 def land(workspace: engage.Workspace, done: Sequence[Done], told: Sequence[Told]) -> None:
     """Land events and messages in an emptied lake."""
-    for dataset in ("events", "notifications"):
-        for file in workspace.lake.folder(dataset).glob("*/*.parquet"):
-            if file.name != "seed.parquet":
-                file.unlink()
+    empty(workspace, "events", "notifications")
     rows: list[dict[str, object]] = [{"user_id": u, "event_name": n, "event_time": t} for u, n, t in done]
     rows += [
         {"user_id": u, "event_name": n, "event_time": t, "properties": {"labels": labels, "channel": "email"}}

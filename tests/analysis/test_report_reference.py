@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import engage
 from tests.examples import tried
+from tests.lakes import empty
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 COUNTED = {
@@ -56,10 +57,7 @@ def workspace() -> engage.Workspace:
 
 def land(messages: Sequence[Message], purchases: Sequence[Purchase]) -> None:
     """Land all of it in an emptied lake."""
-    for dataset in ("events", "notifications"):
-        for file in workspace().lake.folder(dataset).glob("*/*.parquet"):
-            if file.name != "seed.parquet":
-                file.unlink()
+    empty(workspace(), "events", "notifications")
     rows: list[dict[str, object]] = []
     for index, one in enumerate(messages):
         told = {"campaign_id": one.campaign, "channel": one.channel, "machine": one.machine, "message_id": one.message}

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import engage
 from engage.analysis import retention_sql
 from tests.examples import tried
+from tests.lakes import empty
 
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata")
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Europe on 29 March
@@ -46,9 +47,7 @@ def workspace_in(zone: str) -> engage.Workspace:
         folder = Path(tempfile.mkdtemp(prefix="engage-reference-"))
         _workspaces[zone] = engage.Workspace.create(folder / "w", timezone=zone)
     workspace = _workspaces[zone]
-    for file in (workspace.settings.lake / "events").glob("*/*.parquet"):
-        if file.name != "seed.parquet":
-            file.unlink()
+    empty(workspace, "events")
     return workspace
 
 

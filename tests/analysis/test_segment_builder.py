@@ -21,6 +21,7 @@ from engage.analysis.segment_conditions import All, Any, Condition, Did, InSegme
 from engage.errors import EngageError, QueryError
 from engage.query.check import check_text
 from tests.examples import tried
+from tests.lakes import empty
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 3, 25, tzinfo=UTC)  # summer time begins in Berlin on 29 March
@@ -35,10 +36,7 @@ def emptied() -> engage.Workspace:
         folder = Path(tempfile.mkdtemp(prefix="engage-segments-"))
         _kept.append(engage.Workspace.create(folder / "w", timezone=ZONE.key))
     shutil.rmtree(_kept[0].settings.lake / "derived", ignore_errors=True)
-    for name in ("events", "notifications", "profiles"):
-        for file in (_kept[0].settings.lake / name).glob("*/*.parquet"):
-            if file.name != "seed.parquet":
-                file.unlink()
+    empty(_kept[0], "events", "notifications", "profiles")
     return _kept[0]
 
 
