@@ -123,10 +123,10 @@ def _retention_own(kind: str) -> Callable[[Sources], Rows]:
             periods=WINDOW,
             date_from=START,
             date_to=START + timedelta(days=COHORTS + WINDOW - 2),
+            cohorts=COHORTS,
             as_of=END,
         )
-        last = (START + timedelta(days=COHORTS)).date()
-        found = table.filter((pl.col("cohort") < last) & (pl.col("period") > 0))
+        found = table.filter(pl.col("period") > 0)
         origin = pl.lit(START.date())
         return _rows(found.select((pl.col("cohort") - origin).dt.total_days(), "period", "users"))
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Words", "bit_counts", "first_counts", "moved", "pair_counts"]
+__all__ = ["Counts", "Words", "bit_counts", "first_counts", "pair_counts"]
 
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
 _BITS = 64
-_BLOCK = 1 << 16  # people; smaller ones cost more in calls than they save by staying in a processor's own memory
+_BLOCK = 1 << 17  # people; smaller ones cost more in calls than they save by staying in a processor's own memory
+_Found = TypeVar("_Found")
 
 
 def pair_counts(
@@ -30,8 +32,8 @@ def pair_counts(
 
     Args:
         starts: Columns of words, one row a person; bit k of column j is period 64 j + k.
-        returns: The same of the same people.
-        periods: How many periods there are.
+        returns: The same of the same people; more of them where it is not only those who started who returned.
+        periods: How many periods of `starts` are counted.
         spans: First and last period of each span, counted from the start's.
         until_the_end: Take every span to the last period.
         threads: How many blocks of people are counted side by side.
@@ -41,24 +43,21 @@ def pair_counts(
     """
 
     def count(low: int, high: int) -> Counts:
-        began = _transposed([column[low:high] for column in starts])[:periods]
-        back = began
-        if starts is not returns:
-            back = _transposed([column[low:high] for column in returns])[:periods]
+        began = _transposed([column[low:high] for column in starts])
+        back = began if starts is returns else _transposed([column[low:high] for column in returns])
         found = np.zeros((periods, len(spans) + 1), np.int64)
-        found[:, 0] = _ones(began)
+        found[:, 0] = _ones(began[:periods])
         later = _Later(back, spans, until_the_end=until_the_end)
-        for period in np.flatnonzero(found[:, 0]):
-            later.count(found[period], int(period), began[period])
+        for period in np.flatnonzero(found[:, 0]).tolist():
+            rows = later.rows(period)
+            found[period, 1 : 1 + len(rows)] = _ones(rows & began[period])
         return found
 
-    total = np.zeros((periods, len(spans) + 1), np.int64)
-    _add_up(total, count, len(returns[0]), _BLOCK, threads)
-    return total
+    return np.sum(_each(count, len(returns[0]), _BLOCK, threads), axis=0, dtype=np.int64)
 
 
 def first_counts(
-    begun: NDArray[np.integer],
+    begun: NDArray[np.integer] | None,
     returns: Sequence[Words],
     periods: int,
     spans: Sequence[tuple[int, int]],
@@ -76,35 +75,35 @@ def first_counts(
         until_the_end: As for :func:`pair_counts`.
         threads: As for :func:`pair_counts`.
     """
-    # Those of one period are put together, from a new word on, so that all periods are turned at once and each looks
-    # only at its own people.
-    sizes = np.bincount(begun, minlength=periods)
-    room = -(-sizes // _BITS)
-    word_ends, ends = np.cumsum(room), np.cumsum(sizes)
-    there = np.flatnonzero(sizes)
-    along = np.argsort(begun.astype(np.uint16), kind="stable")
-    columns = []
-    for column in returns:
-        ordered, padded = column[along], np.zeros(int(room.sum()) * _BITS, np.uint64)
-        for period in there:
-            at = int(word_ends[period] - room[period]) * _BITS
-            padded[at : at + sizes[period]] = ordered[ends[period] - sizes[period] : ends[period]]
-        columns.append(padded)
 
     def count(low: int, high: int) -> Counts:
-        back = _transposed([column[low * _BITS : high * _BITS] for column in columns])[:periods]
-        later = _Later(back, spans, until_the_end=until_the_end)
+        # Those of one period are put together, from a new word on: so a row's bits are counted once for all periods,
+        # and added up from each period's first word to the next one's.
+        blocks = [column[low:high] for column in returns]
+        own = _lowest(blocks) if begun is None else begun[low:high].astype(np.uint16)
+        sizes = np.bincount(own, minlength=periods)
+        room = -(-sizes // _BITS)
+        words = np.cumsum(room) - room
+        along = np.argsort(own, kind="stable")
+        places = np.arange(len(own)) + np.repeat(words * _BITS - (np.cumsum(sizes) - sizes), sizes)
+        columns = np.zeros((len(blocks), int(room.sum()) * _BITS), np.uint64)
+        for padded, block in zip(columns, blocks, strict=True):
+            padded[places] = block[along]
+        later = _Later(_transposed(list(columns)), spans, until_the_end=until_the_end)
         found = np.zeros((periods, len(spans) + 1), np.int64)
-        for period in there[(word_ends[there] > low) & (word_ends[there] - room[there] < high)]:
-            end = int(word_ends[period]) - low
-            own = slice(max(end - int(room[period]), 0), end)
-            later.count(found[period], int(period), own=own)
+        found[:, 0] = sizes
+        there = np.flatnonzero(sizes)
+        if later.is_plain and len(there):
+            counted = np.add.reduceat(np.bitwise_count(later.back), words[there], axis=1, dtype=np.int64)
+            for column, period in enumerate(there.tolist()):
+                reached = counted[later.reach(period), column]
+                found[period, 1 : 1 + len(reached)] = reached
+            return found
+        for period in there.tolist():
+            found[period, 1:] = _ones(later.rows(period, slice(words[period], words[period] + room[period])))
         return found
 
-    total = np.zeros((periods, len(spans) + 1), np.int64)
-    _add_up(total, count, int(room.sum()), _BLOCK // _BITS, threads)
-    total[:, 0] = sizes
-    return total
+    return np.sum(_each(count, len(returns[0]), _BLOCK // 2, threads), axis=0, dtype=np.int64)
 
 
 def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
@@ -121,32 +120,19 @@ def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
     return total
 
 
-def moved(columns: Sequence[Words], begun: NDArray[np.integer]) -> list[Words]:
-    """Move each person's bits so that the lowest is the period that they started in; earlier ones fall off.
-
-    Args:
-        columns: Columns of words, one row a person; bit k of column j is period 64 j + k.
-        begun: The period each person started in.
-
-    Returns:
-        As many columns.
-    """
-    nothing = np.zeros_like(columns[0])
-    skipped, shift = begun // _BITS, (begun % _BITS).astype(np.uint64)
-    rest = np.uint64(_BITS - 1) - shift  # and one more, since a shift by 64 is none
-
-    def at(place: int) -> Words:
-        return columns[place] if place < len(columns) else nothing
-
-    found = []
-    for place in range(len(columns)):
-        word = nothing.copy()
-        for ahead in range(len(columns) - place):
-            low, high = at(place + ahead), at(place + ahead + 1)
-            whole = (low >> shift) | (high << rest << np.uint64(1))
-            np.copyto(word, whole, where=skipped == ahead)
-        found.append(word)
+def _lowest(columns: Sequence[Words]) -> NDArray[np.uint16]:
+    """The first period whose bit is set, of each person; each has one."""
+    found = _below(columns[0]).astype(np.uint16)
+    for place, column in enumerate(columns[1:], 1):
+        others = found == place * _BITS
+        found[others] += _below(column[others])
     return found
+
+
+def _below(column: Words) -> NDArray[np.uint8]:
+    """How many bits are below the lowest one that is set; 64 where none is."""
+    counted: NDArray[np.uint8] = np.bitwise_count(~column & (column - np.uint64(1)))
+    return counted
 
 
 class _Later:
@@ -162,42 +148,35 @@ class _Later:
         if until_the_end:
             back = np.bitwise_or.accumulate(back[::-1], axis=0)[::-1]
             spans = [(low, low) for low, _ in spans]
-        self._back, self._spans = back, spans
-        self._is_single = bool(spans) and all(
-            low == high == spans[0][0] + column for column, (low, high) in enumerate(spans)
-        )
+        self._spans = spans
+        self.back = back
+        #: Whether spans are one period each and follow one another, so that they are rows of `back` as they stand.
+        self.is_plain = all(low == high == spans[0][0] + column for column, (low, high) in enumerate(spans))
 
-    def count(self, row: Counts, period: int, among: Words | None = None, *, own: slice = slice(None)) -> None:
-        """Add to a period's row, from its second column on, how many returned.
+    def reach(self, period: int) -> slice:
+        """The rows of all spans after a period, where spans are plain; those beyond the last row left out."""
+        return slice(period + self._spans[0][0], period + self._spans[-1][1] + 1) if self._spans else slice(0)
+
+    def rows(self, period: int, own: slice = slice(None)) -> Words:
+        """One row a span: who returned in it; where spans are plain, without the last ones that nobody reaches.
 
         Args:
-            row: Takes the counts.
             period: The period they started in.
-            among: Only these people; all by default.
             own: Only the people in these words.
         """
-        if self._is_single:  # spans of one period that follow one another are counted as one piece
-            low, high = self._spans[0][0], self._spans[-1][1]
-            rows = self._back[period + low : period + high + 1, own]
-            row[1 : 1 + len(rows)] += _ones(rows if among is None else rows & among)
-            return
-        for column, (low, high) in enumerate(self._spans, 1):
-            rows = self._back[period + low : period + high + 1, own]
-            if len(rows):
-                joined = np.bitwise_or.reduce(rows, axis=0, keepdims=True)
-                row[column] += _ones(joined if among is None else joined & among)[0]
+        if self.is_plain:
+            return self.back[self.reach(period), own]
+        spans = [self.back[period + low : period + high + 1, own] for low, high in self._spans]
+        return np.stack([np.bitwise_or.reduce(rows, axis=0) for rows in spans])
 
 
-def _add_up(total: Counts, count: Callable[[int, int], Counts], size: int, block: int, threads: int) -> None:
-    """Add what is counted of each block to a total, so many blocks side by side."""
-    cuts = [(low, min(low + block, size)) for low in range(0, size, block)]
+def _each(count: Callable[[int, int], _Found], size: int, block: int, threads: int) -> list[_Found]:
+    """What is found of each block, so many blocks side by side."""
+    cuts = [(low, min(low + block, size)) for low in range(0, size, block)] or [(0, 0)]
     if threads < 2 or len(cuts) < 2:
-        for low, high in cuts:
-            total += count(low, high)
-        return
+        return [count(*cut) for cut in cuts]
     with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(lambda cut: count(*cut), cuts):
-            total += found
+        return list(pool.map(lambda cut: count(*cut), cuts))
 
 
 def _ones(rows: Words) -> Counts:

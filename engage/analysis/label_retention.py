@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engage.analysis.bitmaps import Words, bit_counts, moved
+from engage.analysis.bitmaps import bit_counts, first_counts
 from engage.analysis.events import Binder
 from engage.analysis.masks import DerivedMasks, Span
 from engage.analysis.periods import Calendar
@@ -172,9 +172,14 @@ def _of_derived(asked: _Asked, last: datetime, reading: DerivedReading) -> _Coun
     found = reading.frame(query)
     if not found.height:
         return _NOBODY
-    begun = found["begun"].to_numpy()
-    back = _back(moved(words_of(found, "r", span.words), begun), asked.days)
-    return np.bincount(begun, minlength=span.last - span.first + 1), back
+    counts = first_counts(
+        found["begun"].to_numpy(),
+        words_of(found, "r", span.words),
+        span.last - span.first + 1,
+        [(day, day) for day in range(1, asked.days + 1)],
+        threads=asked.engine.threads,
+    )
+    return counts[:, 0], counts.sum(axis=0)
 
 
 def _of_lake(asked: _Asked, last: datetime) -> _Counted:
@@ -202,11 +207,6 @@ def _of_lake(asked: _Asked, last: datetime) -> _Counted:
     if not found.height:
         return _NOBODY
     ago = end - found["begun"].to_numpy()
-    return np.bincount(ago)[::-1], _back(words_of(found, "r", len(words)), asked.days)
-
-
-def _back(own: list[Words], days: int) -> NDArray[np.int64]:
-    """How many were back on their own day 0, which all are, 1, 2, …; of words whose lowest bit is that day 0."""
-    back = bit_counts(own, days + 1)
-    back[0] = len(own[0])
-    return back
+    back = bit_counts(words_of(found, "r", len(words)), asked.days + 1)
+    back[0] = found.height  # all were there on the day that they began
+    return np.bincount(ago)[::-1], back

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
 
+from engage.analysis.bitmaps import Counts
 from engage.analysis.events import Binder, Selector
 from engage.analysis.periods import Calendar
 from engage.analysis.retention_days import counted_by_days, latest
@@ -45,6 +48,7 @@ def retention(
     periods: int = 11,
     date_from: str | date | datetime | None = None,
     date_to: str | date | datetime | None = None,
+    cohorts: int | None = None,
     kind: str | None = None,
     mode: str = "on",
     brackets: Sequence[int] | None = None,
@@ -66,11 +70,13 @@ def retention(
             said, being sent such a message.
         return_event: What counts as coming back; None, or nothing said, for any activity.
         period: hour, day, week or month, in the workspace's time zone.
-        periods: How many periods a row has, period 0 included, and how many cohorts there are when `date_from` is
-            not given.
-        date_from: The first cohort's time; by default so that there are `periods` cohorts.
-        date_to: The last cohort's time, its whole period included; the last event's by default. Periods that begin
-            later are null.
+        periods: How many periods a row has, period 0 included, and how many cohorts there are when `date_from` is not
+            given, nor `cohorts`.
+        date_from: The first cohort's time; by default so that there are `periods` cohorts, or `cohorts`.
+        date_to: The last time that is looked at, its whole period included; the last event's by default. Periods that
+            begin later are null.
+        cohorts: How many cohorts there are, from the first on; by default one for each period until `date_to`. With
+            30 cohorts of 31 periods from 1 January, and 1 March for `date_to`, all of them are followed to their end.
         kind: ``recurring``, a user is in the cohort of every period with the start event; ``first_time``, only in
             that of their first one ever; ``first_ever``, the same, and their very first event of that name must
             itself meet the conditions. By default recurring; for a label or campaign first_time.
@@ -95,8 +101,8 @@ def retention(
     Raises:
         QueryError: An argument is not one of those there are.
     """
-    if periods < 1 or minimum_occurrences < 1:
-        raise QueryError("periods and minimum_occurrences are at least 1", where="retention")
+    if periods < 1 or minimum_occurrences < 1 or (cohorts is not None and cohorts < 1):
+        raise QueryError("periods, cohorts and minimum_occurrences are at least 1", where="retention")
     if (mode == "bracket") != bool(brackets):
         raise QueryError("brackets and mode='bracket' go together", where="retention", hint="give both or neither")
     binder = Binder()
@@ -107,6 +113,9 @@ def retention(
     calendar = Calendar.of(period, engine.settings, week_start)
     last = calendar.number(_last_moment(engine, date_to, as_of))
     begun = moment(date_from, engine.settings.timezone)
+    first = calendar.number(begun) if begun else last - (cohorts or periods) + 1
+    if first > last:
+        raise QueryError("date_from is after date_to", where="retention")
     question = Question(
         calendar=calendar,
         start=start_event,
@@ -114,8 +123,9 @@ def retention(
         kind=kind,
         mode=mode,
         window=window,
-        first=calendar.number(begun) if begun else last - periods + 1,
+        first=first,
         last=last,
+        cohorts=min(cohorts or last - first + 1, last - first + 1),
         columns=len(brackets) + 1 if brackets else periods,
         brackets=tuple(brackets or ()),
         minimum=minimum_occurrences,
@@ -125,14 +135,12 @@ def retention(
         message=(label, campaign) if start_event == Event.NOTIFICATION_SENT.value else (None, None),
         binder=binder,
     )
-    if question.first > question.last:
-        raise QueryError("date_from is after date_to", where="retention")
     beside = Binder()
     others = _people(engine, beside, segment, label if question.message[0] is None else None, campaign)
     counted = counted_by_days(engine, question, beside, others, as_of=as_of)
-    if counted is None:
-        counted = engine.frame(query(question), binder.params or None, as_of=as_of)
-    return _table(question, counted)
+    if counted is not None:
+        return _table(question, [None], counted[None])
+    return _table(question, *_by_value(question, engine.frame(query(question), binder.params or None, as_of=as_of)))
 
 
 def _label_defaults(
@@ -170,35 +178,54 @@ def _people(
     return " and ".join(conditions) or "true"
 
 
-def _table(question: Question, counted: pl.DataFrame) -> pl.DataFrame:
-    calendar = question.calendar
-    begins = np.array([0, *(low for low, _ in column_spans(question))])
-    numbers = np.arange(question.first, question.last + 1)
-    names = [f"u{k}" for k in range(len(begins))]
+def _by_value(question: Question, counted: pl.DataFrame) -> tuple[list[str | None], Counts]:
+    """What the statement counted: the breakdown's values, the largest first, and each one's cohorts."""
     values: list[str | None] = [None]
-    counted = counted.filter(pl.col("cohort").is_between(question.first, question.last))
+    counted = counted.filter(pl.col("cohort").is_between(question.first, question.first + question.cohorts - 1))
     if question.breakdown:
         by_size = counted.group_by("breakdown").agg(pl.col("u0").sum())
         values = [value for value, _ in sorted(by_size.rows(), key=lambda row: (-row[1], row[0] is None, str(row[0])))]
-    counts = np.zeros((len(values), len(numbers), len(begins)), np.int64)
+    counts = np.zeros((len(values), question.cohorts, question.columns), np.int64)
     if counted.height:
         place = {value: index for index, value in enumerate(values)}
         of_value = np.array([place[value] for value in counted["breakdown"]])
+        names = [f"u{k}" for k in range(question.columns)]
         counts[of_value, counted["cohort"].to_numpy() - question.first] = counted.select(names).to_numpy()
-    begun = np.broadcast_to(numbers[:, None] + begins <= question.last, counts.shape)
+    return values, counts
+
+
+def _table(question: Question, values: list[str | None], counts: Counts) -> pl.DataFrame:
+    """The table of :func:`retention`.
+
+    Args:
+        question: What is asked.
+        values: The breakdown's.
+        counts: For each of them and each cohort, how many are in it, then how many returned in each column.
+    """
+    calendar = question.calendar
+    begins = np.array([0, *(low for low, _ in column_spans(question))])
+    numbers = np.arange(question.first, question.first + question.cohorts)
+    begun = np.broadcast_to(numbers[:, None] + begins <= question.last, counts.shape).ravel()
+    size = np.repeat(counts[:, :, 0].ravel(), len(begins))
+    users = counts.ravel()
+    rate = np.divide(users, size, where=size > 0, out=np.zeros(len(size)))
     cohorts = [calendar.start(n) if calendar.period == "hour" else calendar.day(n) for n in numbers.tolist()]
     kind = pl.Datetime("us", calendar.timezone) if calendar.period == "hour" else pl.Date()
     each = len(numbers) * len(begins)
-    table = pl.DataFrame(
-        {
-            "breakdown": pl.Series(values, dtype=pl.String).repeat_by(each).explode(),
-            "cohort": pl.Series(cohorts * len(values), dtype=kind).repeat_by(len(begins)).explode(),
-            "size": np.repeat(counts[:, :, 0].ravel(), len(begins)),
-            "period": np.tile(np.arange(len(begins)), len(values) * len(numbers)),
-            "users": counts.ravel(),
-            "is_begun": begun.ravel(),
-        },
-    )
-    users, size = pl.when("is_begun").then("users"), pl.when(pl.col("size") > 0).then("size")
-    table = table.with_columns(users.alias("users"), (users / size).alias("rate")).drop("is_begun")
-    return table if question.breakdown else table.drop("breakdown")
+    of_cohort = np.tile(np.repeat(np.arange(len(numbers)), len(begins)), len(values))
+    columns = {
+        "cohort": pl.Series(cohorts, dtype=kind).gather(of_cohort),
+        "size": size,
+        "period": np.tile(np.arange(len(begins)), len(values) * len(numbers)),
+        "users": _known(users, begun),
+        "rate": _known(rate, begun & (size > 0)),
+    }
+    if question.breakdown:
+        of_value = pl.Series(values, dtype=pl.String).gather(np.repeat(np.arange(len(values)), each))
+        return pl.DataFrame({"breakdown": of_value, **columns})
+    return pl.DataFrame(columns)
+
+
+def _known(values: NDArray[Any], is_known: NDArray[np.bool_]) -> pl.Series:
+    """A column, null where its value is not known."""
+    return pl.Series(pa.array(values, mask=~is_known))

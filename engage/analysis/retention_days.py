@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import polars as pl
 
-from engage.analysis.bitmaps import Words, first_counts, pair_counts
+from engage.analysis.bitmaps import Counts, Words, first_counts, pair_counts
 from engage.analysis.events import Binder
 from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span
 from engage.analysis.retention_sql import Question, column_spans
@@ -54,7 +53,7 @@ def latest(engine: Engine, as_of: datetime | None = None, *, reading: DerivedRea
 
 def counted_by_days(
     engine: Engine, question: Question, binder: Binder, people: str, *, as_of: datetime | None
-) -> pl.DataFrame | None:
+) -> Counts | None:
     """Count as the statement of :func:`engage.analysis.retention_sql.query` does.
 
     Args:
@@ -65,8 +64,8 @@ def counted_by_days(
         as_of: The question's time.
 
     Returns:
-        `breakdown` (null), `cohort`, `u0`, `u1`, …: one row a cohort that anyone is in; None where bits cannot tell:
-        windows of one's own, breakdowns, several times a period.
+        One row a cohort, from the first to the last: how many are in it, then how many returned in each column; None
+        where bits cannot tell: windows of one's own, breakdowns, several times a period.
     """
     if not _is_of_bits(question):
         return None
@@ -79,18 +78,13 @@ def counted_by_days(
     if found is None:
         query = _query(LakeMasks(binder, span, question.where), question, people)
         found = engine.frame(query, binder.params or None, as_of=as_of)
-    size = question.last - question.first + 1
     returns, spans = words_of(found, "r", span.words), column_spans(question)
     ends, threads = question.mode == "on_or_after", engine.threads
-    if "begun" in found.columns:
-        counts = first_counts(found["begun"].to_numpy(), returns, size, spans, until_the_end=ends, threads=threads)
-    else:
+    if question.kind == "recurring":
         starts = words_of(found, "s", span.words) if "s0" in found.columns else returns
-        counts = pair_counts(starts, returns, size, spans, until_the_end=ends, threads=threads)
-    table: dict[str, object] = {"cohort": np.arange(question.first, question.last + 1)}
-    table |= {f"u{k}": counts[:, k] for k in range(question.columns)}
-    frame = pl.DataFrame(table).with_columns(pl.lit(None, pl.String).alias("breakdown"))
-    return frame.filter(pl.col("u0") > 0)
+        return pair_counts(starts, returns, question.cohorts, spans, until_the_end=ends, threads=threads)
+    begun = found["begun"].to_numpy() if "begun" in found.columns else None
+    return first_counts(begun, returns, question.cohorts, spans, until_the_end=ends, threads=threads)
 
 
 def words_of(found: pl.DataFrame, prefix: str, count: int) -> list[Words]:
@@ -123,20 +117,19 @@ def _is_of_days(question: Question) -> bool:
 
 
 def _query(masks: Masks, question: Question, people: str) -> str:
-    """SQL of `r0`, `r1`, … (who came back when), and who started: `begun`, when there is one period of each, or `s0`,
-    `s1`, … unless they are the same words; one row a user.
+    """SQL of `r0`, `r1`, … (who came back when), and who started; one row a user: where there is one period of each,
+    `begun`, unless it is that of their lowest bit; else `s0`, `s1`, …, unless they are the same words.
     """
     calendar, (label, campaign) = question.calendar, question.message
-    start, end = (literal(calendar.start(number)) for number in (question.first, question.last + 1))
+    start, end = (literal(calendar.start(number)) for number in (question.first, question.first + question.cohorts))
     words = range(Span(calendar, question.first, question.last).words)
     is_recurring = question.kind == "recurring"
-    first = f"({calendar.sql('begun_at')} - {question.first})::usmallint as begun"
     begun = "true" if is_recurring else f"begun_at >= {start} and begun_at < {end}"
     if not any(question.message) and question.start == question.returned:
         returns = ", ".join(f"m{k} as r{k}" for k in words)
-        starts = "" if is_recurring else f", {first}"
         done = masks.done(question.returned, with_begun=not is_recurring)
-        return f"select {returns}{starts} from ({done}) where ({people}) and {begun}"
+        return f"select {returns} from ({done}) where ({people}) and {begun}"
+    first = f"({calendar.sql('begun_at')} - {question.first})::usmallint as begun"
     if any(question.message):
         started = f"select user_id, {first} from ({masks.sent('Notification Sent', label, campaign)})"
     else:

@@ -32,6 +32,7 @@ class Question:
     window: str
     first: int  # number of the first cohort's period
     last: int  # number of date_to's period
+    cohorts: int  # how many there are, from the first on
     columns: int  # periods, or brackets and period 0
     brackets: tuple[int, ...]
     minimum: int
@@ -65,9 +66,9 @@ def sent_condition(binder: Binder, label: str | None, campaign: str | None, even
     return " and ".join(conditions)
 
 
-def _bounds(question: Question, time: str = "event_time") -> str:
-    """SQL that keeps the events of the periods asked for; exact at the ends, so that files can be skipped."""
-    first, end = question.calendar.start(question.first), question.calendar.start(question.last + 1)
+def _bounds(question: Question, periods: int, time: str = "event_time") -> str:
+    """SQL that keeps the events of so many periods from the first on; exact, so that files can be skipped."""
+    first, end = question.calendar.start(question.first), question.calendar.start(question.first + periods)
     return f"{time} >= {question.binder.bind(first)} and {time} < {question.binder.bind(end)}"
 
 
@@ -92,7 +93,7 @@ def _starts(question: Question) -> str:
     if question.kind == "recurring" and question.window == "calendar":
         found = (
             f"select distinct user_id, {own} as breakdown, {calendar.sql('event_time')} as cohort, "
-            f"null::timestamptz as begun_at {source} and {_bounds(question)}"
+            f"null::timestamptz as begun_at {source} and {_bounds(question, question.cohorts)}"
         )
     elif question.kind == "first_ever":
         bare = question.start.get("event") if isinstance(question.start, Mapping) else question.start
@@ -103,14 +104,14 @@ def _starts(question: Question) -> str:
             f"select user_id, min(event_time) as begun_at, arg_min_null({own}, event_time) as breakdown, "
             f"min(event_time) filter (where {matches}) as matched_at "
             f"from {named.relation} where ({named.condition}) and {question.people} group by user_id"
-            f") where begun_at = matched_at and {_bounds(question, 'begun_at')}"
+            f") where begun_at = matched_at and {_bounds(question, question.cohorts, 'begun_at')}"
         )
     else:
-        window = _bounds(question) if question.kind == "recurring" else "true"
+        window = _bounds(question, question.cohorts) if question.kind == "recurring" else "true"
         found = (
             f"select user_id, breakdown, {cohort} as cohort, begun_at from ("
             f"select user_id, min(event_time) as begun_at, arg_min_null({own}, event_time) as breakdown "
-            f"{source} and {window} group by user_id) where {_bounds(question, 'begun_at')}"
+            f"{source} and {window} group by user_id) where {_bounds(question, question.cohorts, 'begun_at')}"
         )
     if join:
         return (
@@ -126,7 +127,8 @@ def _returns(question: Question, number: str, *, joined: str = "", within: str =
     having = f" having count(*) >= {question.minimum}" if question.minimum > 1 else ""
     return (
         f"select user_id, {number} as n from {chosen.relation} {joined} "
-        f"where ({chosen.condition}) and user_id in (select user_id from starts) and {_bounds(question)} and {within} "
+        f"where ({chosen.condition}) and user_id in (select user_id from starts) "
+        f"and {_bounds(question, question.last - question.first + 1)} and {within} "
         f"group by user_id, n{having}"
     )
 

@@ -35,7 +35,14 @@ def show_label_retention(workspace: Workspace, label: str, days: int, as_of: str
 @click.option("--return-event", help="What counts as coming back.  [default: anything]")
 @click.option("--period", type=click.Choice(["hour", "day", "week", "month"]), default="day", show_default=True)
 @click.option("--kind", type=click.Choice(["recurring", "first_time", "first_ever"]))
-@click.option("--date-to", help="The last cohort's day.")
+@click.option("--date-from", metavar="DAY", help="The first cohort's day.")
+@click.option("--date-to", metavar="DAY", help="The last day that is looked at.  [default: the last event's]")
+@click.option("--cohorts", type=click.IntRange(1), help="How many cohorts.  [default: up to the last day]")
+@click.option("--mode", type=click.Choice(["on", "on_or_after"]), help="In that very period, or in it or later.")
+@click.option("--window", type=click.Choice(["calendar", "24h"]), help="Of the calendar, or from each one's own start.")
+@click.option("--segment", help="Only users of this segment.")
+@click.option("--campaign", help="Only users sent this campaign.")
+@click.option("--breakdown", metavar="PROPERTY", help="By this property of the first event, or by profile.PROPERTY.")
 @as_of_option
 @format_option
 @click.pass_context

@@ -128,17 +128,21 @@ class Derived:
             event: The message event's name.
             label: The label.
         """
-        wanted = f"event_name = {literal(event)} and label = {literal(label)}"
-        hidden = "" if self.is_all_visible else f" having min(first_at) < {literal(self.as_of)}"
-        return f"select user_id, min(first_at) as begun_at from ({self._told(wanted)}) group by user_id{hidden}"
+        told = self._told(f"event_name = {literal(event)} and label = {literal(label)}")
+        hidden = "" if self.is_all_visible else f"{{}} {{}} < {literal(self.as_of)}"
+        parts = _parts(self.labels)
+        if len(parts) == 1 and parts[0].is_base and not parts[0].anonymous and not self.labels.fresh:  # a row a person
+            return f"select user_id, first_at as begun_at from ({told}) {hidden.format('where', 'first_at')}"
+        hidden = hidden.format("having", "min(first_at)")
+        return f"select user_id, min(first_at) as begun_at from ({told}) group by user_id {hidden}"
 
     def first_sent(self, event: str, label: str) -> str:
         """SQL of one row: when the first of the messages of :meth:`sent` was, null for none."""
         wanted = f"event_name = {literal(event)} and label = {literal(label)}"
-        first = "min(first_at)"
         if not self.is_all_visible:
-            first = f"case when {first} < {literal(self.as_of)} then {first} end"
-        return f"select {first} from ({self._told(wanted)})"
+            wanted += f" and first_at < {literal(self.as_of)}"
+        firsts = [f"select min(first_at) as first_at from {source} where {wanted}" for source, _ in self._label_rows()]
+        return f"select min(first_at) from ({' union all '.join(firsts) or 'select null::timestamptz as first_at'})"
 
     def told(self, event: str | None, labels: Sequence[str] = ()) -> str:
         """SQL of `user_id`, `n`, `first_at`, `last_at` of messages, a person's in several rows.
@@ -200,16 +204,27 @@ class Derived:
         return profiles_sql(self.settings, self.as_of) if _is_shipped(self.settings, ["profiles"]) else None
 
     def _told(self, wanted: str) -> str:
-        root = folder(self.settings, USER_LABELS)
-        sources = [f"read_parquet({literal(str(root / part.name))})" for part in _parts(self.labels)]
-        if self.labels.fresh:
-            sources.append(f"({self._fresh(USER_LABELS, self.labels)})")
+        selects = []
+        for source, has_strangers in self._label_rows():
+            columns = "n, first_at, last_at"
+            settled = f"select user_id, {columns} from {source} where {wanted}"
+            if has_strangers:
+                rows = f"(select * from {source} where {wanted} and {USER_LABELS.stranger}) as row {_SEEN}"
+                selects.append(f"select {_VISITOR} as user_id, {columns} from {rows}")
+                settled += f" and not {USER_LABELS.stranger}"
+            selects.append(settled)
         nobody = "select null::varchar as user_id, 0::bigint as n, null::timestamptz as first_at, first_at as last_at"
-        columns = f"{_VISITOR} as user_id, n, first_at, last_at"
-        selects = [
-            f"select {columns} from (select * from {source} where {wanted}) as row {_SEEN}" for source in sources
-        ]
         return " union all ".join(selects) or f"{nobody} where false"
+
+    def _label_rows(self) -> list[tuple[str, bool]]:
+        """What follows `from` for the rows of user labels, each with whether strangers may be among them."""
+        root = folder(self.settings, USER_LABELS)
+        sources = [
+            (f"read_parquet({literal(str(root / part.name))})", bool(part.anonymous)) for part in _parts(self.labels)
+        ]
+        if self.labels.fresh:
+            sources.append((f"({self._fresh(USER_LABELS, self.labels)})", True))
+        return sources
 
     def _people(
         self,

@@ -264,7 +264,10 @@ class Engine:
         if unknown := set(params) - names:
             name = sorted(unknown)[0]
             raise UnknownParameterError(f"there is no parameter ${name}", hint=f"there are: {sorted(names) or 'none'}")
+        return self._as_of(as_of, known_at)
 
+    def _as_of(self, as_of: datetime | None, known_at: datetime | None = None) -> duckdb.DuckDBPyConnection:
+        """A cursor that sees what was there by then."""
         with self._lock:
             self._refresh()
             cursor = self._connection.cursor()
@@ -276,7 +279,7 @@ class Engine:
 
     def _told(self, as_of: datetime | None, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
         """The answer of the derived tables, whose SQL is ours: where a fault stands in it is of no use to anybody."""
-        with closing(self._cursor(query, params or {}, as_of, None)) as cursor:
+        with closing(self._as_of(as_of)) as cursor:
             try:
                 return cursor.sql(query, params=dict(params) if params else None).pl()
             except duckdb.Error as error:

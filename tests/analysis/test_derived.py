@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
-from engage.analysis.bitmaps import bit_counts, first_counts, moved, pair_counts
+from engage.analysis.bitmaps import bit_counts, first_counts, pair_counts
 from engage.analysis.retention_days import latest
 from engage.lake.derived.folding import fold
 from engage.lake.derived.manifest import survey
@@ -277,7 +277,11 @@ def test_pairs_are_counted_as_one_by_one(
     found = pair_counts(columns[0], columns[1], 70, spans, **how)
     found_first = first_counts(begun, _words([returned for _, returned in first] * often), 70, spans, **how)
     same = pair_counts(columns[1], columns[1], 70, spans, **how)
-    for counted, those in ((found, people), (found_first, first), (same, [(r, r) for _, r in people])):
+    here = [returned for _, returned in people if returned]
+    found_lowest = first_counts(None, _words(here * often), 70, spans, **how)
+    lowest = [(returned & -returned, returned) for returned in here]
+    returns = [(returned, returned) for _, returned in people]
+    for counted, those in ((found, people), (found_first, first), (found_lowest, lowest), (same, returns)):
         for period in (0, 1, 9, 63, 64, 69):
             started = [returned for start, returned in those if start >> period & 1]
             expected = [len(started)]
@@ -287,14 +291,11 @@ def test_pairs_are_counted_as_one_by_one(
             assert counted[period].tolist() == [often * number for number in expected]
 
 
-@given(people=st.lists(st.tuples(st.integers(0, 127), st.integers(0, 2**128 - 1)), max_size=150), often=st.just(700))
-def test_bits_are_moved_to_each_start_and_counted(people: list[tuple[int, int]], often: int) -> None:
-    begun = np.array([start for start, _ in people] * often, np.uint16)
-    own = moved(_words([returned for _, returned in people] * often), begun)
-    for place, (start, returned) in enumerate(people):
-        assert int(own[0][place]) | int(own[1][place]) << 64 == returned >> start
-    expected = [often * sum(returned >> start + k & 1 for start, returned in people) for k in range(100)]
-    assert bit_counts(own, 100).tolist() == expected
+@given(people=st.lists(st.integers(0, 2**128 - 1), max_size=150), often=st.just(1000))
+def test_bits_are_counted(people: list[int], often: int) -> None:
+    assert bit_counts(_words(people * often), 100).tolist() == [
+        often * sum(one >> k & 1 for one in people) for k in range(100)
+    ]
 
 
 def _words(numbers: list[int]) -> list[npt.NDArray[np.uint64]]:

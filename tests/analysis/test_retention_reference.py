@@ -78,7 +78,9 @@ class Asked:
     minimum: int
     where: Mapping[str, str]
     breakdown: bool
+    since: datetime | None
     last: datetime
+    cohorts: int | None
 
     def meets(self, event: Event, selector: Selector, *, bare: bool = False) -> bool:
         """Whether an event is one that starts or returns; `bare`, by its name alone."""
@@ -102,7 +104,8 @@ def expected(events: list[Event], asked: Asked) -> dict[str | None, list[list[in
         return number(moment, asked.period, asked.zone, asked.week_start)
 
     end = numbered(asked.last)
-    first = end - asked.periods + 1
+    first = numbered(asked.since) if asked.since else end - (asked.cohorts or asked.periods) + 1
+    final = min(first + asked.cohorts - 1, end) if asked.cohorts else end
     cells: dict[tuple[str | None, int, int], set[str]] = {}
     for user in {event.user for event in events}:
         mine = sorted((event for event in events if event.user == user), key=lambda event: event.moment)
@@ -112,7 +115,7 @@ def expected(events: list[Event], asked: Asked) -> dict[str | None, list[list[in
             starts = [event for event in named[:1] if event in starts]
         elif asked.kind == "first_time":
             starts = starts[:1]
-        starts = [event for event in starts if first <= numbered(event.moment) <= end]
+        starts = [event for event in starts if first <= numbered(event.moment) <= final]
         if asked.window == "24h":
             starts = starts[:1]
         came = [event for event in mine if asked.meets(event, asked.back) and first <= numbered(event.moment) <= end]
@@ -136,7 +139,7 @@ def expected(events: list[Event], asked: Asked) -> dict[str | None, list[list[in
                 len(cells.get((value, cohort, column), ())) if cohort + low <= end else None
                 for column, low in enumerate(columns)
             ]
-            for cohort in range(first, end + 1)
+            for cohort in range(first, final + 1)
         ]
         for value in {value for value, _, _ in cells} or {None}
     }
@@ -173,7 +176,9 @@ questions = st.builds(
     minimum=st.integers(1, 2),
     where=st.sampled_from([{}, {}, {"plan": "free"}]),
     breakdown=st.booleans(),
+    since=st.none() | st.integers(0, 9).map(lambda day: START + timedelta(days=day, hours=3)),
     last=st.just(START + timedelta(days=9, hours=7)),
+    cohorts=st.none() | st.integers(1, 12),
 ).filter(lambda asked: not (asked.window == "24h" and asked.period == "month"))
 
 
@@ -194,7 +199,8 @@ def test_it_agrees_with_the_reference(events: list[Event], asked: Asked, is_long
         table = workspace.retention(
             start_event=asked.start, return_event=asked.back, period=asked.period, periods=asked.periods,
             kind=asked.kind, mode=asked.mode, brackets=asked.brackets if asked.mode == "bracket" else None,
-            window=asked.window, week_start=WEEKDAYS[asked.week_start], date_to=asked.last,
+            window=asked.window, week_start=WEEKDAYS[asked.week_start],
+            date_from=asked.since, date_to=asked.last, cohorts=asked.cohorts,
             minimum_occurrences=asked.minimum, where=asked.where, breakdown="plan" if asked.breakdown else None,
         )  # fmt: skip
     by_value = table.partition_by("breakdown", as_dict=True, include_key=False) if asked.breakdown else {(None,): table}

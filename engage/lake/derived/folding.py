@@ -188,7 +188,7 @@ def _write(
 ) -> Part:
     name = f"year={year}/{batch.batch_id}{'-base' if is_base else ''}.parquet"
     target = _copied(connection, batch, table, source, name)
-    facts = "count(*), count(*) filter (where user_id is null), max(epoch_us(last_at))"
+    facts = f"count(*), count(*) filter (where {table.stranger}), max(epoch_us(last_at))"
     rows, anonymous, last = connection.sql(f"select {facts} from {_read([target])}").fetchall()[0]
     return Part(name, year, int(rows), int(anonymous), int(last), is_base)
 
@@ -196,8 +196,9 @@ def _write(
 def _copied(connection: duckdb.DuckDBPyConnection, batch: Batch, table: Table | State, source: str, name: str) -> Path:
     target = batch.folder / "derived" / table.name / name
     target.parent.mkdir(parents=True, exist_ok=True)
+    compression = "lz4_raw" if isinstance(table, State) else "uncompressed"
     connection.execute(
-        f"copy (select * from {source} order by {table.order}) to {text(target)} ({copy_options('lz4_raw')})"
+        f"copy (select * from {source} order by {table.order}) to {text(target)} ({copy_options(compression)})"
     )
     return target
 

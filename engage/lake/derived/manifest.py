@@ -20,7 +20,7 @@ from engage.settings import Settings
 
 __all__ = ["Manifest", "Part", "Stamp", "Survey", "folder", "manifest_file", "stamp", "survey"]
 
-_VERSION = f"1, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
+_VERSION = f"2, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
 
 Stamp = tuple[int, int]
 """A file's size in bytes and time of change in nanoseconds."""
@@ -128,11 +128,11 @@ def survey(settings: Settings, table: Table | State) -> Survey:
     manifest = Manifest.read(settings, table)
     files = _files(settings.lake / table.dataset)
     if manifest is not None:
-        gone = any(files.get(name) != stamped for name, stamped in manifest.covered.items())
+        gone = not manifest.covered.items() <= files.items()
         if gone or not all((folder(settings, table) / part.name).is_file() for part in manifest.parts):
             manifest = None
     covered = manifest.covered if manifest else {}
-    return Survey(manifest, files, {name: stamped for name, stamped in files.items() if name not in covered})
+    return Survey(manifest, files, {name: files[name] for name in sorted(files.keys() - covered.keys())})
 
 
 def _files(dataset: Path) -> dict[str, Stamp]:
@@ -146,4 +146,4 @@ def _files(dataset: Path) -> dict[str, Stamp]:
             if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.name != SEED_NAME:
                 status = entry.stat()
                 found[f"{date.name}/{entry.name}"] = (status.st_size, status.st_mtime_ns)
-    return dict(sorted(found.items()))
+    return found

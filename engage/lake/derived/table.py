@@ -17,6 +17,7 @@ class Table:
         dataset: The dataset it is made from.
         key: Columns that identify a row within a year, `user_id` among them.
         order: How the rows of a file are sorted (SQL), so that readers skip row groups.
+        stranger: Condition (SQL) on rows of people of whom it may still be learnt who they are.
         aggregate: SQL of the rows for what follows a ``from``, given the time zone too; with a column `year`.
         merge: SQL that makes one row of each key, for what follows a ``from``: rows of one year, without that column.
     """
@@ -25,6 +26,7 @@ class Table:
     dataset: str
     key: tuple[str, ...]
     order: str
+    stranger: str
     aggregate: Callable[[str, str], str]
     merge: Callable[[str], str]
 

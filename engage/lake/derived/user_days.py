@@ -73,6 +73,7 @@ USER_DAYS = Table(
     dataset="events",
     key=_KEY,
     order="event_name nulls first, user_id nulls first, anonymous_id",
+    stranger="user_id is null",
     aggregate=aggregate,
     merge=_merge,
 )

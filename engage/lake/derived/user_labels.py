@@ -38,6 +38,7 @@ USER_LABELS = Table(
     dataset="notifications",
     key=_KEY,
     order="event_name, label nulls first, user_id",
+    stranger="starts_with(user_id, 'anon-')",
     aggregate=_aggregate,
     merge=_merge,
 )
