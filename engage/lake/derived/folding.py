@@ -196,10 +196,8 @@ def _write(
 def _copied(connection: duckdb.DuckDBPyConnection, batch: Batch, table: Table | State, source: str, name: str) -> Path:
     target = batch.folder / "derived" / table.name / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    compression = "lz4_raw" if isinstance(table, State) else "uncompressed"
-    connection.execute(
-        f"copy (select * from {source} order by {table.order}) to {text(target)} ({copy_options(compression)})"
-    )
+    options = copy_options("lz4_raw" if isinstance(table, State) else "uncompressed")
+    connection.execute(f"copy (select * from {source} order by {table.order}) to {text(target)} ({options})")
     return target
 
 
