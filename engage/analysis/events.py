@@ -100,7 +100,7 @@ def property_condition(name: str, condition: Any, binder: Binder, properties: st
 
     Args:
         name: The property's key, whatever characters it has.
-        condition: A value it equals; a list it is one of; None, it is not set; or ``{operator: value}`` or
+        condition: A value it equals; a list it is one of; None, in a list too, for not set; or ``{operator: value}`` or
             ``{"op": operator, "value": value}`` with one of :data:`OPERATORS`.
         binder: Takes the values.
         properties: SQL of the JSON object.
@@ -133,9 +133,7 @@ def _compare(text: str, operator: str, value: Any, binder: Binder, name: str) ->
         if not _is_list(value) or not value:
             raise QueryError(f"{operator} on {name!r} needs a list of values", hint='write e.g. {"in": ["a", "b"]}')
         one_of = " or ".join(_compare(text, "eq", item, binder, name) for item in value)
-        if operator == "not_in" and any(_is_cast(item) for item in value):  # of another type, so none of them
-            return f"not coalesce({one_of}, false)"
-        return f"({one_of})" if operator == "in" else f"({text} is null or not ({one_of}))"
+        return f"({one_of})" if operator == "in" else f"not coalesce({one_of}, false)"  # of another type: none of them
     if operator == "between":
         if not _is_list(value) or len(value) != 2:
             raise QueryError(f"between on {name!r} needs two values", hint='write e.g. {"between": [1, 5]}')

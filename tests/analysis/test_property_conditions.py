@@ -48,8 +48,8 @@ def number(text: str) -> float | None:
 
 
 def equal(text: str | None, wanted: Any) -> bool:
-    if text is None:
-        return False
+    if text is None or wanted is None:
+        return text is wanted
     if isinstance(wanted, bool):
         return text == as_text(wanted)
     return number(text) == wanted if isinstance(wanted, (int, float)) else text == wanted
@@ -94,7 +94,7 @@ anything = st.sampled_from([5, 20, 2.5, "x", "5", "", True, False, "b"])
 conditions = st.one_of(
     st.tuples(st.sampled_from(["eq", "ne"]), anything),
     st.tuples(st.sampled_from(["gt", "gte", "lt", "lte"]), st.sampled_from([5, 20, 2.5, "x", "5", "b"])),
-    st.tuples(st.sampled_from(["in", "not_in"]), st.lists(anything, min_size=1, max_size=3)),
+    st.tuples(st.sampled_from(["in", "not_in"]), st.lists(anything | st.none(), min_size=1, max_size=3)),
     st.tuples(
         st.sampled_from(["contains", "not_contains", "starts_with", "ends_with"]), st.sampled_from(["x", "5", "é", ""])
     ),
