@@ -7,8 +7,8 @@ with app.setup:
     import marimo as mo
 
     from engage import pages
-    from engage.analysis.charts.retention import retention_curve, retention_heat_map
-    from engage.analysis.cohort_weeks import by_week
+    from engage.analysis.charts.retention import retention_curve, retention_difference, retention_heat_map
+    from engage.analysis.cohorts import by_week
 
 
 @app.cell
@@ -102,6 +102,14 @@ def _(held_out, label, rest, sent):
     pages.chart(
         retention_curve({name: table for name, table in _curves.items() if table.height}, title=f"Back after {label}")
     )
+    return
+
+
+@app.cell
+def _(days, held_out, label, ws):
+    mo.stop(not held_out.height)
+    against = pages.tried(lambda: ws.retention_lift(label, days))
+    pages.chart(retention_difference(against, title=f"What {label} did: against those held out"))
     return
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from engage.analysis.bitmaps import Counts
 from engage.analysis.events import Binder, Selector
 from engage.analysis.periods import Calendar
 from engage.analysis.retention_days import counted_by_days, latest
-from engage.analysis.retention_sql import Question, column_spans, query, sent_condition
+from engage.analysis.retention_sql import Question, query, sent_condition
+from engage.analysis.retention_table import by_value, retention_table
 from engage.analysis.segments import Segment, find_segment
 from engage.errors import QueryError
 from engage.query.engine import Engine
@@ -60,6 +60,8 @@ def retention(
     label: str | None = None,
     campaign: str | None = None,
     breakdown: str | None = None,
+    against_rest: bool = False,
+    with_ongoing: bool = False,
     as_of: datetime | None = None,
 ) -> pl.DataFrame:
     """Count, for each cohort, the users who came back.
@@ -90,13 +92,18 @@ def retention(
         label: Only users sent a message with this label.
         campaign: Only users sent this campaign.
         breakdown: A property of the start event, or ``profile.<property>``; a table for each of its values.
+        against_rest: Beside those of `segment`, `label` and `campaign`, count everyone else: two tables, of which
+            `breakdown` says the name of the first and "rest". People held out of a campaign are among the rest.
+        with_ongoing: Tell which periods are not over.
         as_of: See only what happened before then.
 
     Returns:
         One row a cohort and period, oldest cohort first: `cohort` (date; for hours datetime in the workspace's time
         zone), `size`, `period` (0, 1, …), `users`, `rate` (users / size). Period 0 is the cohort's size. `users` and
         `rate` are null for a period that begins after `date_to`, `rate` also where `size` is 0. With `breakdown` a
-        first column `breakdown`.
+        first column `breakdown`. With `with_ongoing` a last one, `is_ongoing`: whether more may come to be counted,
+        since what is known ends before the period does (in 24-hour windows, before the cohort's last one may do);
+        null as `users` is.
 
     Raises:
         QueryError: An argument is not one of those there are.
@@ -105,11 +112,20 @@ def retention(
         raise QueryError("periods, cohorts and minimum_occurrences are at least 1", where="retention")
     if (mode == "bracket") != bool(brackets):
         raise QueryError("brackets and mode='bracket' go together", where="retention", hint="give both or neither")
-    binder = Binder()
+    names = [one for one in (segment if isinstance(segment, str | None) else segment.name, label, campaign) if one]
     kind, start_event = _label_defaults(kind, start_event, label, campaign, where)
+    is_message = bool(label or campaign) and start_event == Event.NOTIFICATION_SENT.value
     for value, allowed in ((kind, _KINDS), (mode, _MODES), (window, ("calendar", "24h"))):
         if value not in allowed:
             raise QueryError(f"{value!r} is not one of {', '.join(allowed)}", where="retention")
+    if against_rest and (breakdown is not None or not names or is_message):
+        fault = (
+            "a breakdown and the rest cannot both be told apart" if breakdown is not None
+            else "the rest were not sent the message, so that cannot be what starts" if is_message
+            else "there is no rest of everyone"
+        )  # fmt: skip
+        hint = "give start_event" if is_message else "give a segment, label or campaign, and no breakdown"
+        raise QueryError(fault, where="retention", hint=hint)
     calendar = Calendar.of(period, engine.settings, week_start)
     last = calendar.number(_last_moment(engine, date_to, as_of))
     begun = moment(date_from, engine.settings.timezone)
@@ -131,16 +147,25 @@ def retention(
         minimum=minimum_occurrences,
         where=where or {},
         breakdown=breakdown,
-        people=_people(engine, binder, segment, label, campaign),
-        message=(label, campaign) if start_event == Event.NOTIFICATION_SENT.value else (None, None),
-        binder=binder,
+        message=(label, campaign) if is_message else (None, None),
     )
-    beside = Binder()
-    others = _people(engine, beside, segment, label if question.message[0] is None else None, campaign)
-    counted = counted_by_days(engine, question, beside, others, as_of=as_of)
-    if counted is not None:
-        return _table(question, [None], counted[None])
-    return _table(question, *_by_value(question, engine.frame(query(question), binder.params or None, as_of=as_of)))
+
+    def counted(*, is_rest: bool = False) -> tuple[list[str | None], Counts]:
+        binder, beside = Binder(), Binder()
+        asked = replace(question, binder=binder, people=_people(engine, binder, segment, label, campaign, is_rest))
+        others = _people(engine, beside, segment, None if is_message else label, campaign, is_rest)
+        counts = counted_by_days(engine, asked, beside, others, as_of=as_of)
+        if counts is not None:
+            return [None], counts[None]
+        return by_value(asked, engine.frame(query(asked), binder.params or None, as_of=as_of))
+
+    values, counts = counted()
+    if against_rest:
+        values, counts = [" and ".join(names), "rest"], np.concatenate([counts, counted(is_rest=True)[1]])
+    seen = None
+    if with_ongoing:
+        seen = as_of or latest(engine) or datetime.now(UTC)
+    return retention_table(question, values if against_rest or breakdown else None, counts, seen=seen)
 
 
 def _label_defaults(
@@ -165,67 +190,21 @@ def _last_moment(engine: Engine, date_to: str | date | datetime | None, as_of: d
 
 
 def _people(
-    engine: Engine, binder: Binder, segment: str | Segment | None, label: str | None, campaign: str | None
+    engine: Engine,
+    binder: Binder,
+    segment: str | Segment | None,
+    label: str | None,
+    campaign: str | None,
+    is_rest: bool,
 ) -> str:
+    """SQL condition on `user_id`: of those, or, with `is_rest`, of everyone else."""
     conditions = []
     if segment is not None:
         found = find_segment(engine, segment) if isinstance(segment, str) else segment
         body = with_literals(found.sql.rstrip().rstrip(";"), found.params)
-        conditions.append(f"user_id in (select user_id from ({body}\n))")
+        conditions.append(f"user_id in (select user_id from ({body}\n) where user_id is not null)")
     if label or campaign:
         sent = sent_condition(binder, label, campaign)
-        conditions.append(f"user_id in (select user_id from notifications where {sent})")
-    return " and ".join(conditions) or "true"
-
-
-def _by_value(question: Question, counted: pl.DataFrame) -> tuple[list[str | None], Counts]:
-    """What the statement counted: the breakdown's values, the largest first, and each one's cohorts."""
-    values: list[str | None] = [None]
-    counted = counted.filter(pl.col("cohort").is_between(question.first, question.first + question.cohorts - 1))
-    if question.breakdown:
-        by_size = counted.group_by("breakdown").agg(pl.col("u0").sum())
-        values = [value for value, _ in sorted(by_size.rows(), key=lambda row: (-row[1], row[0] is None, str(row[0])))]
-    counts = np.zeros((len(values), question.cohorts, question.columns), np.int64)
-    if counted.height:
-        place = {value: index for index, value in enumerate(values)}
-        of_value = np.array([place[value] for value in counted["breakdown"]])
-        names = [f"u{k}" for k in range(question.columns)]
-        counts[of_value, counted["cohort"].to_numpy() - question.first] = counted.select(names).to_numpy()
-    return values, counts
-
-
-def _table(question: Question, values: list[str | None], counts: Counts) -> pl.DataFrame:
-    """The table of :func:`retention`.
-
-    Args:
-        question: What is asked.
-        values: The breakdown's.
-        counts: For each of them and each cohort, how many are in it, then how many returned in each column.
-    """
-    calendar = question.calendar
-    begins = np.array([0, *(low for low, _ in column_spans(question))])
-    numbers = np.arange(question.first, question.first + question.cohorts)
-    begun = np.broadcast_to(numbers[:, None] + begins <= question.last, counts.shape).ravel()
-    size = np.repeat(counts[:, :, 0].ravel(), len(begins))
-    users = counts.ravel()
-    rate = np.divide(users, size, where=size > 0, out=np.zeros(len(size)))
-    cohorts = [calendar.start(n) if calendar.period == "hour" else calendar.day(n) for n in numbers.tolist()]
-    kind = pl.Datetime("us", calendar.timezone) if calendar.period == "hour" else pl.Date()
-    each = len(numbers) * len(begins)
-    of_cohort = np.tile(np.repeat(np.arange(len(numbers)), len(begins)), len(values))
-    columns = {
-        "cohort": pl.Series(cohorts, dtype=kind).gather(of_cohort),
-        "size": size,
-        "period": np.tile(np.arange(len(begins)), len(values) * len(numbers)),
-        "users": _known(users, begun),
-        "rate": _known(rate, begun & (size > 0)),
-    }
-    if question.breakdown:
-        of_value = pl.Series(values, dtype=pl.String).gather(np.repeat(np.arange(len(values)), each))
-        return pl.DataFrame({"breakdown": of_value, **columns})
-    return pl.DataFrame(columns)
-
-
-def _known(values: NDArray[Any], is_known: NDArray[np.bool_]) -> pl.Series:
-    """A column, null where its value is not known."""
-    return pl.Series(pa.array(values, mask=~is_known))
+        conditions.append(f"user_id in (select user_id from notifications where {sent} and user_id is not null)")
+    every = " and ".join(conditions) or "true"
+    return f"not ({every})" if is_rest else every

@@ -38,7 +38,7 @@ class Question:
     minimum: int
     where: Mapping[str, Any]
     breakdown: str | None
-    people: str  # SQL condition on user_id
+    people: str = "true"  # SQL condition on user_id
     message: tuple[str | None, str | None] = (None, None)  # label and campaign of the message that starts
     binder: Binder = field(default_factory=Binder)
 

@@ -15,6 +15,7 @@ __all__ = [
     "chi_square_p",
     "difference_of_means",
     "difference_of_proportions",
+    "newcombe_interval",
     "normal_quantile",
     "student_t_p",
     "student_t_quantile",
@@ -160,6 +161,33 @@ def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> tupl
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+
+
+def newcombe_interval(
+    n1: int, successes1: int, n0: int, successes0: int, *, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Interval of the difference of two proportions that holds for small groups and few successes.
+
+    Args:
+        n1: People in the treated group.
+        successes1: How many of them did it.
+        n0: People in the control group.
+        successes0: How many of them did it.
+        confidence: Between 0 and 1.
+
+    Returns:
+        Its lower and upper end, of treated less control; None where a group is empty.
+
+    Source: R. G. Newcombe, Statistics in Medicine 17 (1998), method 10: both groups' Wilson intervals put together.
+    """
+    first = wilson_interval(successes1, n1, confidence=confidence)
+    second = wilson_interval(successes0, n0, confidence=confidence)
+    if first is None or second is None:
+        return None
+    p1, p0 = successes1 / n1, successes0 / n0
+    low = p1 - p0 - math.hypot(p1 - first[0], second[1] - p0)
+    high = p1 - p0 + math.hypot(first[1] - p1, p0 - second[0])
+    return low, high
 
 
 def normal_quantile(probability: float) -> float:

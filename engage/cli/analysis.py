@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import polars as pl
 
 from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, say, show
@@ -24,6 +25,12 @@ def show_label_retention(workspace: Workspace, label: str, days: int, as_of: str
         if other.height:
             columns = {"people": f"{name}", "rate": f"{name}_rate"}
             table = table.join(other.select("day", *columns).rename(columns), on="day", how="left")
+    if (lift := workspace.retention_lift(label, days, as_of=as_of)).height:
+        lift = lift.select("day", "difference", "difference_low", "difference_high")
+        if format_ == "table":
+            told = [f"{value:+.1%} ({low:+.1%} to {high:+.1%})" for _, value, low, high in lift.rows()]
+            lift = lift.select("day", pl.Series("against_held_out", told))
+        table = table.join(lift, on="day", how="left")
     rates = [name for name in table.columns if name.endswith("rate")]
     show(table, format_, percent=rates, title=f"Back after being sent {label}")
 
@@ -43,6 +50,7 @@ def show_label_retention(workspace: Workspace, label: str, days: int, as_of: str
 @click.option("--segment", help="Only users of this segment.")
 @click.option("--campaign", help="Only users sent this campaign.")
 @click.option("--breakdown", metavar="PROPERTY", help="By this property of the first event, or by profile.PROPERTY.")
+@click.option("--against-rest", is_flag=True, help="Count everyone else too, beside the segment, label or campaign.")
 @as_of_option
 @format_option
 @click.pass_context
@@ -51,7 +59,7 @@ def retention(
 ) -> None:
     """Who came back."""
     workspace = opened(context)
-    given = {name: value for name, value in question.items() if value is not None}
+    given = {name: value for name, value in question.items() if value not in (None, False)}
     if label and set(given) == {"period"} and given["period"] == "day":
         show_label_retention(workspace, label, days, as_of, format_)
         return

@@ -46,6 +46,7 @@ PAGES = (
     Page("facebook_audiences", "Facebook audiences", "What they get", "segments as Facebook audiences"),
     Page("reports", "Campaign reports", "What came of it", "what every campaign did; the table by e-mail"),
     Page("retention", "Retention", "What came of it", "who came back, of those sent a message label"),
+    Page("cohorts", "Cohorts", "What came of it", "who came back, by what they did and when"),
     Page("funnels", "Funnels", "What came of it", "how far people get, and where they stop"),
     Page("trends", "Trends", "What came of it", "how much, day by day; paths, customers, uninstalls"),
     Page("message_settings", "Message settings", "Set up", "labels, senders, consent, limits, channels' health"),

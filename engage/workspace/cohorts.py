@@ -8,6 +8,7 @@ import polars as pl
 
 from engage.analysis.label_retention import label_retention
 from engage.analysis.retention import retention
+from engage.analysis.retention_lift import retention_lift
 from engage.workspace.asking import asks
 from engage.workspace.base import Base, Time
 
@@ -43,3 +44,18 @@ class CohortFace(Base):
             `day`, `people`, `back`, `rate`: one row a day.
         """
         return label_retention(self.engine, label, days, group=group, as_of=self.moment(as_of))
+
+    def retention_lift(self, label: str, days: int = 30, *, as_of: Time = None) -> pl.DataFrame:
+        """Compare those sent a label with its control group, day by day.
+
+        Args:
+            label: The message label.
+            days: How many days to follow.
+            as_of: See only what happened before then.
+
+        Returns:
+            `day`, `people`, `back`, `rate`, `held_out`, `held_out_back`, `held_out_rate`, `difference`,
+            `difference_low`, `difference_high`: one row a day; see
+            :func:`engage.analysis.retention_lift.retention_lift`.
+        """
+        return retention_lift(self.engine, label, days, as_of=self.moment(as_of))

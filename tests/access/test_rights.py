@@ -54,9 +54,10 @@ FOR_ALL = """
     campaign_report campaigns channels check check_file draft_campaign edges event_counts facebook_audiences
     fill_playbook funnel funnel_times inside journey journeys label_report label_retention labels latest_event lift
     lift_table lifts message_templates metrics moment paths people picture playbooks preview_html preview_playbook
-    reach reopened report_view rests retention rfm run runs schedule_view scheduled_audiences scheduled_reports
-    segment segment_breakdown segment_diff segment_moved segment_overlap segment_sizes segments simulate some_user
-    sql status stickiness suggest_funnel trends uninstalls uninstalls_after values version web_push_key week went
+    reach reopened report_view rests retention retention_lift rfm run runs schedule_view scheduled_audiences
+    scheduled_reports segment segment_breakdown segment_diff segment_moved segment_overlap segment_sizes segments
+    simulate some_user sql status stickiness suggest_funnel trends uninstalls uninstalls_after
+    values version web_push_key week went
 """.split()
 """What a viewer may call: it tells of numbers and names, or asks a method below that wants more."""
 

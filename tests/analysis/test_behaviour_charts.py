@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import engage
-from engage.analysis.charts import behaviour, funnel
+from engage.analysis.charts import behaviour, funnel, retention
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -25,6 +25,8 @@ def lived(workspace: engage.Workspace) -> engage.Workspace:
             ["App Installed", "Notification Sent", "view", "add", "Charged", "App Uninstalled"][: 2 + i % 5]
         )
     ]
+    did += [(f"h{i}", "Notification Held Out", 1, {"message_id": f"h{i}"} | sent) for i in range(4)]
+    did += [("h1", "view", 2, {})]
     workspace.land_events(
         [
             {"user_id": u, "event_name": n, "event_time": START + timedelta(days=d), "properties": p}
@@ -47,6 +49,8 @@ CHARTS: dict[str, Callable[[engage.Workspace], Any]] = {
     "rfm": lambda ws: behaviour.rfm_grid(ws.rfm()),
     "uninstalls": lambda ws: behaviour.uninstall_bars(ws.uninstalls()),
     "after": lambda ws: behaviour.uninstall_rates(ws.uninstalls_after()),
+    "cohorts": lambda ws: retention.retention_heat_map(ws.retention(start_event="view", with_ongoing=True)),
+    "difference": lambda ws: retention.retention_difference(ws.retention_lift("Spring", 3)),
 }
 
 

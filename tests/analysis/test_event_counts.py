@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 import engage
-from engage.analysis.cohort_weeks import by_week
+from engage.analysis.cohorts import all_together, by_week
 from engage.analysis.event_counts import suggested_steps
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -62,3 +62,18 @@ def test_weeks_follow_everyone_from_their_own_day() -> None:
         (date(2026, 3, 9), 0, 1, 0, None),
         (date(2026, 3, 9), 0, 2, 0, None),
     ]
+
+
+def test_cohorts_are_put_together_without_what_is_not_over() -> None:
+    table = pl.DataFrame(
+        {
+            "period": [0, 1, 2, 0, 1, 2],
+            "size": [10, 10, 10, 40, 40, 40],
+            "users": [10, 5, 2, 40, 8, None],
+            "is_ongoing": [False, False, True, False, False, None],
+        }
+    )
+    assert all_together(table).rows() == [(0, 50, 50, 1.0), (1, 50, 13, 0.26)]
+    assert all_together(table.drop("is_ongoing")).rows()[2] == (2, 10, 2, 0.2)
+    endless = table.with_columns(is_ongoing=pl.col("period") > 0)  # whenever somebody comes back it counts
+    assert all_together(endless).rows()[1:] == [(1, 50, 13, 0.26), (2, 10, 2, 0.2)]

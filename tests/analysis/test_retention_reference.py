@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,3 +223,80 @@ def test_a_span_longer_than_a_word_is_answered_too() -> None:
     )
     row = table.filter(table["size"] > 0)
     assert [k for k, users in zip(row["period"], row["users"], strict=True) if users] == days
+
+
+@tried(15)
+@given(histories, questions, st.integers(1, 300))
+def test_what_is_over_stays_as_it_is(events: list[Event], asked: Asked, hours: int) -> None:
+    workspace = workspace_in(asked.zone)
+    workspace.land_events(
+        [{"user_id": event.user, "event_name": event.name, "event_time": event.moment} for event in events]
+    )
+
+    def at(moment: datetime) -> pl.DataFrame:
+        return workspace.retention(
+            start_event="x", return_event=None, period=asked.period, periods=asked.periods, kind=asked.kind,
+            mode=asked.mode, brackets=asked.brackets if asked.mode == "bracket" else None, window=asked.window,
+            date_from=START, cohorts=12, with_ongoing=True, as_of=moment,
+        )  # fmt: skip
+
+    early, late = at(START + timedelta(hours=hours)), at(START + timedelta(days=80))
+    both = early.join(late, on=["cohort", "period"], suffix="_late")
+    over = both.filter(~pl.col("is_ongoing"))
+    assert over["users"].to_list() == over["users_late"].to_list()
+    assert both["is_ongoing"].is_null().equals(both["users"].is_null())
+
+
+def test_it_is_told_which_periods_are_not_over() -> None:
+    workspace = workspace_in("UTC")
+    workspace.land_events([{"user_id": "a", "event_name": "x", "event_time": START}])
+
+    def ongoing(hours: int, **question: Any) -> list[list[bool | None]]:
+        asked: dict[str, Any] = {"periods": 3, "date_from": START, "cohorts": 3, "with_ongoing": True, **question}
+        table = workspace.retention(as_of=START + timedelta(hours=hours), **asked)
+        return [rows["is_ongoing"].to_list() for _, rows in table.group_by("cohort", maintain_order=True)]
+
+    days = [[False, False, True], [False, True, None], [True, None, None]]
+    assert ongoing(60) == days
+    assert ongoing(72) == [[False, False, False], [False, False, None], [False, None, None]]
+    assert ongoing(72, window="24h", start_event="x") == [
+        [False, False, True],
+        [False, True, None],
+        [False, None, None],
+    ]
+    assert ongoing(72, mode="bracket", brackets=[2]) == [[False, False], [False, True], [False, None]]
+    assert ongoing(72, mode="on_or_after")[0] == [False, True, True]
+
+
+@tried(10)
+@given(histories, st.sampled_from(ZONES), st.sampled_from(["recurring", "first_time", "first_ever"]), st.booleans())
+def test_a_segment_and_the_rest_are_everyone(events: list[Event], zone: str, kind: str, is_some: bool) -> None:
+    workspace = workspace_in(zone)
+    rows = [{"user_id": event.user, "event_name": event.name, "event_time": event.moment} for event in events]
+    workspace.land_events(rows)
+    path = workspace.settings.sql / "segments" / "chosen.sql"
+    path.write_text("-- grain: user_id\nselect user_id from events where user_id in ('a', 'b')")
+    asked: dict[str, Any] = {
+        "start_event": "x", "return_event": "y" if is_some else None, "periods": 4, "kind": kind,
+        "date_to": START + timedelta(days=9),
+    }  # fmt: skip
+    compared = workspace.retention(segment="chosen", against_rest=True, **asked)
+    assert compared["breakdown"].unique(maintain_order=True).to_list() == ["chosen", "rest"]
+    chosen, rest = compared.partition_by("breakdown", include_key=False)
+    assert chosen.equals(workspace.retention(segment="chosen", **asked))
+    everyone = workspace.retention(**asked)
+    assert (chosen["users"] + rest["users"]).equals(everyone["users"])
+    assert (chosen["size"] + rest["size"]).equals(everyone["size"])
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ({}, "no rest of everyone"),
+        ({"segment": "big_spenders", "breakdown": "plan"}, "cannot both"),
+        ({"label": "News"}, "give start_event"),
+    ],
+)
+def test_a_rest_that_there_is_not_is_told(question: dict[str, Any], told: str) -> None:
+    with pytest.raises(engage.EngageError, match=told):
+        workspace_in("UTC").retention(against_rest=True, **question)

@@ -11,6 +11,7 @@ from engage.analysis.statistics import (
     chi_square_p,
     difference_of_means,
     difference_of_proportions,
+    newcombe_interval,
     normal_quantile,
     student_t_p,
     student_t_quantile,
@@ -110,6 +111,20 @@ def test_wilson_interval_agrees_with_published_figures():
     ):
         assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
     assert wilson_interval(0, 0) is None
+
+
+def test_newcombe_interval_agrees_with_published_figures():
+    """Newcombe, Statistics in Medicine 17 (1998), page 873, table II, method 10."""
+    for group, low, high in (
+        ((70, 56, 80, 48), 0.0524, 0.3339),
+        ((10, 9, 10, 3), 0.1705, 0.8090),
+        ((7, 6, 7, 2), 0.0582, 0.8062),
+        ((56, 5, 29, 0), -0.0381, 0.1926),
+        ((10, 0, 20, 0), -0.1611, 0.2775),
+        ((10, 10, 10, 0), 0.6075, 1.0000),
+    ):
+        assert newcombe_interval(*group) == pytest.approx((low, high), abs=5e-5)
+    assert newcombe_interval(5, 1, 0, 0) is None
 
 
 def test_groups_too_small_to_compare_give_nulls():

@@ -26,6 +26,7 @@ LAST = {
     "facebook_audiences": "Audience at Facebook",
     "reports": "Who came back within 30 days",
     "retention": "Sent Onboarding, by the",
+    "cohorts": "Every cell with its people",
     "funnels": "Download as CSV",
     "trends": "Uninstalled after a message",
     "message_settings": "Own caps",

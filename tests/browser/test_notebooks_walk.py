@@ -123,6 +123,27 @@ def test_a_new_user_gets_from_an_audience_to_its_cohort(
     assert demo.segment("sent_onboarding").count() >= sent["sent"].item()
 
 
+def test_cohorts_are_set_beside_everyone_else(
+    demo: engage.Workspace, notebooks: str, page: Page, screen: Callable[[str], None]
+) -> None:
+    page.goto(f"{notebooks}/?file=cohorts.py")
+    page.get_by_text("All cohorts together").first.wait_for()
+    page.get_by_label("In the segment").select_option(label="repeat_buyers")
+    page.get_by_text("beside everyone else").click()
+    page.get_by_text("All cohorts together, repeat_buyers and everyone else").wait_for()
+    page.get_by_placeholder("1, 3, 7").fill("1, 3")
+    page.get_by_placeholder("1, 3, 7").press("Tab")
+    page.get_by_text("that bracket is yet to come").wait_for()
+    page.get_by_text("As a table").click()
+    wanted = demo.retention(
+        start_event=demo.suggest_funnel()[-1], kind="first_time", period="week", cohorts=12, mode="bracket",
+        brackets=[1, 3], segment="repeat_buyers", against_rest=True,
+    ).filter(period=1, breakdown="repeat_buyers").row(0, named=True)  # fmt: skip
+    row = page.get_by_role("row").filter(has_text=str(wanted["cohort"]))
+    row.get_by_text(f"{wanted['rate']:.1%}", exact=True).first.wait_for()
+    screen("cohorts")
+
+
 def test_home_and_settings_show_what_there_is(
     demo: engage.Workspace, notebooks: str, page: Page, screen: Callable[[str], None]
 ) -> None:

@@ -47,6 +47,7 @@ def test_the_main_job_from_the_command_line(capsys: pytest.CaptureFixture[str], 
         assert "sent 19" in run(capsys, *here, "campaign", "send", "onboarding", "--as-of", "2026-01-06")[1]
     code, out, _ = run(capsys, *here, "retention", "--label", "Spring", "--days", "5", "--format", "csv")
     assert out.splitlines()[0].startswith("day,people,back,rate,held_out")
+    assert out.splitlines()[0].endswith(",difference,difference_low,difference_high")
     assert out.splitlines()[1].startswith("0,19,19,1.0,1,1.0")
     code, out, _ = run(capsys, *here, "report", "campaigns", "--format", "csv")
     assert "onboarding" in out
@@ -125,6 +126,12 @@ def test_the_demo_may_be_run_again(demo_made: Path, tmp_path: Path, capsys: pyte
     assert table.row(0) == (0, 6833, 6833, 1.0)
     assert table.height == 31
     assert workspace.label_retention("Onboarding", 30, group="held_out")["people"][0] == 804
+    lift = workspace.retention_lift("Onboarding", 30, as_of="1997-04-01")
+    assert lift["day"].to_list() == list(range(1, 31))
+    assert lift.row(0)[:7] == (1, 6833, 44, 44 / 6833, 804, 6, 6 / 804)
+    assert lift["difference"][0] == 44 / 6833 - 6 / 804
+    assert (lift["difference_low"] < lift["difference"]).all()
+    assert (lift["difference"] < lift["difference_high"]).all()
     full = workspace.retention(label="Onboarding", periods=31, date_from="1997-02-01", as_of="1997-04-01")
     first = full.filter(full["cohort"].cast(str) == "1997-02-01")
     assert first["users"].to_list() == table["back"].to_list(), "two roads, one answer"
