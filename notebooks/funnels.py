@@ -39,25 +39,37 @@ def _(ws):
     )
     labels = [label.name for label in ws.labels()]
     segments = [file.name for file in ws.segments()]
-    suggested = dict(zip(("first", "second", "third", "fourth"), ws.suggest_funnel(), strict=False))
-    return labels, names, segments, suggested
+    suggested = ws.suggest_funnel()
+    many_choice = mo.ui.slider(
+        2, 10, value=max(len(suggested), 2), label="How many steps", show_value=True, debounce=True
+    )
+    many_choice
+    return labels, many_choice, names, segments, suggested
 
 
 @app.cell
-def _(labels, names, segments, suggested):
+def _(labels, many_choice, names, segments, suggested):
+    _steps = {
+        f"step{place}": mo.ui.dropdown(
+            names,
+            value=suggested[place - 1] if place <= len(suggested) else None,
+            label="then" if place > 1 else "First",
+            searchable=True,
+        )
+        for place in range(1, many_choice.value + 1)
+    }
     question = (
-        mo.md("""
-        {first} {second} {third} {fourth}
+        mo.md(
+            " ".join(f"{{{name}}}" for name in _steps)
+            + """
 
         {within} {order} {exclude}
 
         {label} {segment} {breakdown}
-        """)
+        """
+        )
         .batch(
-            first=mo.ui.dropdown(names, value=suggested.get("first"), label="First", searchable=True),
-            second=mo.ui.dropdown(names, value=suggested.get("second"), label="then", searchable=True),
-            third=mo.ui.dropdown(names, value=suggested.get("third"), label="then", searchable=True),
-            fourth=mo.ui.dropdown(names, value=suggested.get("fourth"), label="then", searchable=True),
+            **_steps,
             within=mo.ui.dropdown(["1 hour", "1 day", "7 days", "30 days", "90 days"], value="30 days", label="Within"),
             order=mo.ui.dropdown(["ordered", "strict", "any"], value="ordered", label="Order"),
             exclude=mo.ui.dropdown(names, label="Not if they did", searchable=True),
@@ -73,8 +85,9 @@ def _(labels, names, segments, suggested):
 
 @app.cell
 def _(question, suggested):
-    asked = question.value or {**suggested, "within": "30 days", "order": "ordered"}
-    steps = [asked[key] for key in ("first", "second", "third", "fourth") if asked.get(key)]
+    asked = question.value or {"within": "30 days", "order": "ordered"}
+    _chosen = [value for key, value in asked.items() if key.startswith("step")] if question.value else suggested
+    steps = [name for name in _chosen if name]
     options = {
         "within": asked["within"],
         "order": asked["order"],
@@ -128,6 +141,30 @@ def _(dropped_choice, options, step_choice, steps, table, ws):
             mo.download(lambda: users.write_csv().encode(), filename="people.csv", label="Download as CSV"),
         ]
     )
+    return
+
+
+@app.cell
+def _(table):
+    mo.stop(not table.height)
+    segment_name = mo.ui.text(label="Segment's name", placeholder="reached_step_2")
+    keep_people = mo.ui.run_button(label="Keep them as a segment")
+    mo.hstack([segment_name, keep_people], justify="start", align="end", wrap=True)
+    return keep_people, segment_name
+
+
+@app.cell
+def _(dropped_choice, keep_people, options, segment_name, step_choice, steps, ws):
+    mo.stop(not keep_people.value)
+    _is_dropped = dropped_choice.value and step_choice.value > 1
+    _step = step_choice.value
+    _what = f"{steps[_step - 2]} and not {steps[_step - 1]}" if _is_dropped else steps[_step - 1]
+    _sql = pages.tried(lambda: ws.funnel_segment(steps, _step, is_dropped=_is_dropped, **options))
+    _file = pages.tried(
+        lambda: ws.save_segment(_sql, segment_name.value.strip(), f"Those of the funnel who reached {_what}")
+    )
+    _to = pages.link("audiences", segment=_file.stem)
+    pages.done(f"Kept as `sql/segments/{_file.name}`. " + (f"[Open it in Audiences]({_to})" if _to else ""))
     return
 
 

@@ -43,7 +43,10 @@ def _(names, ws):
     label_choice = mo.ui.dropdown([label.name for label in ws.labels()], label="Sent the label")
     segment_choice = mo.ui.dropdown([file.name for file in ws.segments()], label="In the segment")
     events_choice = mo.ui.multiselect(names, value=ws.suggest_funnel()[-1:], label="Events")
-    measure_choice = mo.ui.dropdown({"how often": "count", "people": "users"}, value="how often", label="Count")
+    _measures = {"how often": "count", "people": "users", "the sum of": "sum"}
+    measure_choice = mo.ui.dropdown(_measures, value="how often", label="Count", allow_select_none=False)
+    amount_text = mo.ui.text(value="amount", label="the property (for sums)", debounce=True)
+    property_text = mo.ui.text(placeholder="plan", label="By property", debounce=True)
     period_choice = mo.ui.dropdown(["day", "week", "month"], value="day", label="Each", allow_select_none=False)
     span_choice = mo.ui.dropdown(
         {"the last 30 days": 30, "the last 90 days": 90, "the last 12 months": 365, "all there is": 0},
@@ -54,14 +57,17 @@ def _(names, ws):
     mo.vstack(
         [
             mo.hstack([label_choice, segment_choice, span_choice], justify="start", wrap=True),
-            mo.hstack([events_choice, measure_choice, period_choice], justify="start", wrap=True),
+            mo.hstack([events_choice, period_choice, property_text], justify="start", wrap=True),
+            mo.hstack([measure_choice, amount_text], justify="start", wrap=True),
         ]
     )
     return (
+        amount_text,
         events_choice,
         label_choice,
         measure_choice,
         period_choice,
+        property_text,
         segment_choice,
         span_choice,
     )
@@ -76,15 +82,24 @@ def _(label_choice, last, segment_choice, span_choice):
 
 
 @app.cell
-def _(events_choice, measure_choice, period_choice, spanned, ws):
+def _(amount_text, events_choice, measure_choice, period_choice, property_text, spanned, ws):
     mo.stop(not events_choice.value, mo.callout(mo.md("Choose an event."), kind="info"))
+    _is_sum, _amount = measure_choice.value == "sum", amount_text.value.strip()
+    mo.stop(_is_sum and not _amount, mo.callout(mo.md("Name the property to sum, e.g. `amount`."), kind="info"))
     trend = pages.tried(
-        lambda: ws.trends(events_choice.value, measure=measure_choice.value, period=period_choice.value, **spanned)
+        lambda: ws.trends(
+            events_choice.value,
+            measure=measure_choice.value,
+            amount=_amount if _is_sum else None,
+            breakdown=property_text.value.strip() or None,
+            period=period_choice.value,
+            **spanned,
+        )
     )
     mo.stop(
         not trend.height, mo.callout(mo.md("Nothing of that happened in this time. Choose a longer one."), kind="info")
     )
-    _unit = "people" if measure_choice.value == "users" else "times"
+    _unit = _amount if _is_sum else "people" if measure_choice.value == "users" else "times"
     pages.chart(charts.trend_lines(trend, title=f"Trend by {period_choice.value}", unit=_unit))
     return
 

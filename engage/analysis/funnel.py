@@ -15,9 +15,10 @@ from engage.analysis.population import people_condition, span_condition
 from engage.analysis.segments import Segment
 from engage.errors import QueryError
 from engage.query.engine import Engine
+from engage.query.files import with_literals
 from engage.windows import parse_window
 
-__all__ = ["funnel", "funnel_times", "funnel_users"]
+__all__ = ["funnel", "funnel_segment", "funnel_times", "funnel_users"]
 
 _ORDERS = ("ordered", "strict", "any")
 _STEPS = range(2, 11)
@@ -138,12 +139,7 @@ def funnel_users(
     Raises:
         QueryError: There is no such step, or an argument is not one of those there are.
     """
-    lowest = 2 if is_dropped else 1
-    if not lowest <= step <= len(steps):
-        raise QueryError(f"there is no step {step}", where="funnel", hint=f"use {lowest} to {len(steps)}")
-    binder, asked = _asked(engine, steps, **question)
-    tables = attempts(binder, asked)
-    has = f"len(reached) = {step - 1}" if is_dropped else f"len(reached) >= {step}"
+    binder, tables, has = _reached(engine, steps, step, is_dropped, question)
     before = f"(reached[{step}] - reached[{step - 1}]) / 1e6" if step > 1 else "null::double"
     query = (
         f"with {tables} select user_id, value as breakdown, make_timestamptz(reached[1]) as started_at, "
@@ -151,6 +147,39 @@ def funnel_users(
         "order by user_id"
     )
     return engine.frame(query, binder.params or None, as_of=as_of)
+
+
+def funnel_segment(
+    engine: Engine, steps: Sequence[Selector], step: int, *, is_dropped: bool = False, **question: Any
+) -> str:
+    """Make SQL of who reached a step, or went no further than the one before it, whenever it is asked.
+
+    Args:
+        engine: What answers.
+        steps: As for :func:`funnel`.
+        step: Which, from 1.
+        is_dropped: Those who reached the step before, and not this one.
+        question: The other arguments of :func:`funnel`.
+
+    Returns:
+        A select of `user_id`, which :func:`engage.analysis.segment_files.save_segment` takes.
+
+    Raises:
+        QueryError: As for :func:`funnel_users`.
+    """
+    binder, tables, has = _reached(engine, steps, step, is_dropped, question)
+    return with_literals(f"with {tables}\nselect user_id\nfrom best\nwhere {has}\n", binder.params)
+
+
+def _reached(
+    engine: Engine, steps: Sequence[Selector], step: int, is_dropped: bool, question: Mapping[str, Any]
+) -> tuple[Binder, str, str]:
+    """SQL of the common tables, the last of them `best`, and of who of it reached a step."""
+    lowest = 2 if is_dropped else 1
+    if not lowest <= step <= len(steps):
+        raise QueryError(f"there is no step {step}", where="funnel", hint=f"use {lowest} to {len(steps)}")
+    binder, asked = _asked(engine, steps, **question)
+    return binder, attempts(binder, asked), f"len(reached) = {step - 1}" if is_dropped else f"len(reached) >= {step}"
 
 
 def funnel_times(

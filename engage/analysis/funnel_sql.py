@@ -98,7 +98,7 @@ def _marked(binder: Binder, asked: Asked) -> str:
         f"found as (select user_id, event_id, epoch_us(event_time) as moment, {value} as value{columns} "
         f"from {relation} where {named} and ({asked.people}) and ({asked.span}))"
     )
-    return f"{found}, marked as (select *, {first} as first from found where {kept})"
+    return f"{found},\nmarked as (select *, {first} as first from found where {kept})"
 
 
 def masks(binder: Binder, asked: Asked, parts: int) -> str:
@@ -157,7 +157,7 @@ def attempts(binder: Binder, asked: Asked) -> str:
         f"best as (select user_id, unnest(arg_max({{value: value, reached: {times}}}, "
         "(len(chain), -moment, event_id))) from clean group by user_id)",
     ]
-    return ", ".join(ctes)
+    return ",\n".join(ctes)
 
 
 _ACTIVITY = "event_id in (select event_id from activity)"

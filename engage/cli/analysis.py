@@ -46,6 +46,9 @@ def show_label_retention(workspace: Workspace, label: str, days: int, as_of: str
 @click.option("--date-to", metavar="DAY", help="The last day that is looked at.  [default: the last event's]")
 @click.option("--cohorts", type=click.IntRange(1), help="How many cohorts.  [default: up to the last day]")
 @click.option("--mode", type=click.Choice(["on", "on_or_after"]), help="In that very period, or in it or later.")
+@click.option(
+    "--bracket", "brackets", type=click.IntRange(1), multiple=True, help="So many periods together; repeat it."
+)
 @click.option("--window", type=click.Choice(["calendar", "24h"]), help="Of the calendar, or from each one's own start.")
 @click.option("--segment", help="Only users of this segment.")
 @click.option("--campaign", help="Only users sent this campaign.")
@@ -59,7 +62,9 @@ def retention(
 ) -> None:
     """Who came back."""
     workspace = opened(context)
-    given = {name: value for name, value in question.items() if value not in (None, False)}
+    given = {name: value for name, value in question.items() if value not in (None, False, ())}
+    if "brackets" in given:
+        given["mode"] = "bracket"
     if label and set(given) == {"period"} and given["period"] == "day":
         show_label_retention(workspace, label, days, as_of, format_)
         return

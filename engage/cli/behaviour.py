@@ -59,6 +59,7 @@ def _give(table: pl.DataFrame, format_: str, output: Path | None, percent: Seque
 @click.option("--breakdown", metavar="PROPERTY", help="By this property of the first step.")
 @click.option("--users", "step", type=int, metavar="STEP", help="List who reached this step (1 is the first).")
 @click.option("--dropped", type=int, metavar="STEP", help="List who reached the step before this one and no further.")
+@click.option("--save", metavar="NAME", help="Keep those listed as a segment of this name.")
 @click.option("--times", is_flag=True, help="How the time from the first step to the last is spread.")
 @_answering
 @click.pass_context
@@ -68,6 +69,7 @@ def funnel(
     within: str,
     step: int | None,
     dropped: int | None,
+    save: str | None,
     times: bool,
     format_: str,
     output: Path | None,
@@ -75,7 +77,15 @@ def funnel(
 ) -> None:
     """How many went through STEPS, each an event's name, and how long it took them."""
     workspace, names = opened(context), list(steps)
-    if times:
+    if save is not None:
+        if (step is None) == (dropped is None):
+            raise click.UsageError("--save keeps those of --users STEP or of --dropped STEP")
+        question.pop("as_of")  # a segment is asked as of any time
+        place = dropped or step or 1
+        sql = workspace.funnel_segment(names, place, within=within, is_dropped=dropped is not None, **question)
+        what = f"{names[place - 2]} and not {names[place - 1]}" if dropped else names[place - 1]
+        say(f"wrote {workspace.save_segment(sql, save, f'Those of the funnel who reached {what}')}")
+    elif times:
         _give(workspace.funnel_times(names, within=within, **question), format_, output)
     elif step is not None or dropped is not None:
         users = workspace.funnel_users(names, dropped or step or 1, within, is_dropped=dropped is not None, **question)

@@ -12,7 +12,7 @@ from engage.access.roles import Right
 from engage.analysis.active_users import active_users, stickiness
 from engage.analysis.event_counts import event_counts, suggested_steps
 from engage.analysis.events import Selector
-from engage.analysis.funnel import funnel, funnel_times, funnel_users
+from engage.analysis.funnel import funnel, funnel_segment, funnel_times, funnel_users
 from engage.analysis.lift import Lift, lift, lift_table
 from engage.analysis.paths import paths
 from engage.analysis.population import chosen_events
@@ -87,6 +87,13 @@ class BehaviourFace(Base):
     ) -> pl.DataFrame:
         """Tell who reached a step, or dropped before it; see :func:`engage.analysis.funnel.funnel_users`."""
         return funnel_users(self.engine, steps, step, within=within, as_of=self.moment(as_of), **question)
+
+    @asks(funnel_segment, funnel, without=("as_of",))
+    def funnel_segment(self, steps: Sequence[Selector], step: int, within: str = "7 days", **question: Any) -> str:
+        """Make SQL of who reached a step, or dropped before it, to be kept with :meth:`save_segment`; see
+        :func:`engage.analysis.funnel.funnel_segment`.
+        """
+        return funnel_segment(self.engine, steps, step, within=within, **question)
 
     @asks(funnel_times, funnel)
     def funnel_times(

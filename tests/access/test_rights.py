@@ -52,7 +52,8 @@ ACTS: dict[str, tuple[Role, Callable[[engage.Workspace], Any]]] = {
 FOR_ALL = """
     active_users acts_as as_drawn audience_syncs build_segment callback_provider campaign campaign_detail
     campaign_report campaigns channels check check_file draft_campaign edges event_counts facebook_audiences
-    fill_playbook funnel funnel_times inside journey journeys label_report label_retention labels latest_event lift
+    fill_playbook funnel funnel_segment funnel_times inside journey journeys label_report label_retention labels
+    latest_event lift
     lift_table lifts message_templates metrics moment paths people picture playbooks preview_html preview_playbook
     reach reopened report_view rests retention retention_lift rfm run runs schedule_view scheduled_audiences
     scheduled_reports segment segment_breakdown segment_diff segment_moved segment_overlap segment_sizes segments

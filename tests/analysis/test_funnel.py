@@ -110,6 +110,8 @@ def test_it_agrees_with_the_reference(
     assert table["median_seconds"].to_list() == [found[0] if found else None for found in medians]
     reached = [workspace.funnel_users(steps, k, f"{within} minutes", order=order, exclude=exclude) for k in (1, 2)]
     dropped = workspace.funnel_users(steps, 2, f"{within} minutes", order=order, exclude=exclude, is_dropped=True)
+    sql = workspace.funnel_segment(steps, 2, f"{within} minutes", order=order, exclude=exclude)
+    assert workspace.engine.frame(f"{sql} order by user_id")["user_id"].equals(reached[1]["user_id"])
     assert sorted([*reached[1]["user_id"], *dropped["user_id"]]) == reached[0]["user_id"].to_list()
 
 

@@ -66,7 +66,12 @@ def test_the_report_as_shown(demo: engage.Workspace, notebooks: str, page: Page)
     assert taken(page, ".xlsx").read_bytes().startswith(b"PK")
 
 
-def test_the_people_of_a_funnels_step(notebooks: str, page: Page) -> None:
+def test_the_people_of_a_funnels_step(demo: engage.Workspace, notebooks: str, page: Page) -> None:
     page.goto(f"{notebooks}/?file=funnels.py")
     page.get_by_text("Download as CSV").wait_for()
-    assert "user_id" in rows(taken(page, "Download as CSV"))[0]
+    listed = rows(taken(page, "Download as CSV"))
+    page.get_by_placeholder("reached_step_2").fill("came_so_far")
+    page.get_by_placeholder("reached_step_2").press("Tab")
+    page.get_by_role("button", name="Keep them as a segment").click()
+    page.get_by_text("came_so_far.sql").wait_for()
+    assert set(demo.segment("came_so_far").users()["user_id"]) == {row["user_id"] for row in listed}

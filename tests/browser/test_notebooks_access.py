@@ -27,7 +27,7 @@ LAST = {
     "reports": "Who came back within 30 days",
     "retention": "Sent Onboarding, by the",
     "cohorts": "Every cell with its people",
-    "funnels": "Download as CSV",
+    "funnels": "Keep them as a segment",
     "trends": "Uninstalled after a message",
     "message_settings": "Own caps",
     "access": "only ever appended to",

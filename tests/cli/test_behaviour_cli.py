@@ -45,6 +45,10 @@ def test_a_funnel_is_shown_and_written(
     file = tmp_path / "dropped.parquet"
     assert "wrote 2 rows" in run(visited, capsys, *steps, "--dropped", "3", "--output", str(file))[0]
     assert pl.read_parquet(file)["user_id"].to_list() == ["b", "c"]
+    assert "wrote" in run(visited, capsys, *steps, "--dropped", "3", "--save", "gave_up")[0]
+    assert visited.segment("gave_up").users()["user_id"].sort().to_list() == ["b", "c"]
+    with pytest.raises(SystemExit):
+        run(visited, capsys, *steps, "--save", "who")
     assert run(visited, capsys, *steps, "--times", "--format", "csv")[-1].endswith(",1")
     assert run(visited, capsys, *steps, "--end", "2026-02-27", "--format", "csv")[1] == "1,view,0,,"
     with pytest.raises(SystemExit):
