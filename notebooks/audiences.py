@@ -104,7 +104,12 @@ def _(ws):
 @app.cell
 def _(is_new, match_choice, row_count):
     mo.stop(not is_new)
-    mo.vstack([mo.md("## Who"), mo.hstack([match_choice, row_count], justify="start", wrap=True)])
+    _grouped = (
+        "One of a **group** is enough: give two conditions the same letter for *this or that*, *and …*"
+        if match_choice.value == "all"
+        else "All of a **group** must hold: give two conditions the same letter for *this and that*, *or …*"
+    )
+    mo.vstack([mo.md("## Who"), mo.hstack([match_choice, row_count], justify="start", wrap=True), mo.md(_grouped)])
     return
 
 
@@ -128,11 +133,18 @@ def _(kept, row_count):
 def _(ws):
     event_names = pages.tried(ws.event_counts)["event_name"].head(500).to_list()
     label_names = [one.name for one in ws.labels()]
-    return event_names, label_names
+    sent_names = {
+        name: ws.sql(
+            f"select distinct {name} from notifications where event_name = 'Notification Sent' and {name} is not null "
+            "order by 1"
+        )[name].to_list()
+        for name in ("campaign_id", "channel")
+    }
+    return event_names, label_names, sent_names
 
 
 @app.cell
-def _(event_names, files, kept, label_names, row_kinds):
+def _(event_names, files, kept, label_names, row_kinds, sent_names):
     def _pick(options, value, **more):
         words = options if isinstance(options, dict) else {one: one for one in options}
         chosen = next((word for word, one in words.items() if one == value), None)
@@ -140,7 +152,11 @@ def _(event_names, files, kept, label_names, row_kinds):
 
     def _row(n, kind):
         old = kept["rows"][n] if n < len(kept["rows"]) else {}
-        since = mo.ui.text(str(old.get("since") or ""), label="since", placeholder="30 days ago", debounce=True)
+        window = {
+            "since": mo.ui.text(str(old.get("since") or ""), label="since", placeholder="30 days ago", debounce=True),
+            "before": mo.ui.text(str(old.get("before") or ""), label="before", placeholder="2026-03-01", debounce=True),
+        }
+        group = {"group": _pick(conditions.GROUPS, old.get("group"), label="group")}
         compared = {
             "property": mo.ui.text(
                 str(old.get("property") or ""), label="property", placeholder="country", debounce=True
@@ -153,16 +169,24 @@ def _(event_names, files, kept, label_names, row_kinds):
             if kind == "did":
                 ways = {"at least": "at_least", "at most": "at_most", "exactly": "exactly"}
                 fields["times"] = _pick(ways, old.get("times") or "at_least", allow_select_none=False)
-                fields["count"] = mo.ui.number(0, 1_000_000, value=int(old.get("count") or 1), label="times")
-            return mo.ui.dictionary(fields | {"since": since} | compared)
+                count = old.get("count")
+                fields["count"] = mo.ui.number(0, 1_000_000, value=1 if count is None else int(count), label="times")
+                fields["occurrence"] = _pick(
+                    conditions.OCCURRENCES, old.get("occurrence") or "any", allow_select_none=False
+                )
+            return mo.ui.dictionary(fields | window | compared | group)
         if kind == "profile":
-            return mo.ui.dictionary(compared)
+            return mo.ui.dictionary(compared | group)
         if kind in ("sent", "not_sent"):
-            fields = {"label": _pick(label_names, old.get("label"), label="label")}
+            fields = {
+                "label": _pick(label_names, old.get("label"), label="label"),
+                "campaign": _pick(sent_names["campaign_id"], old.get("campaign"), label="campaign"),
+                "channel": _pick(sent_names["channel"], old.get("channel"), label="channel"),
+            }
             if kind == "sent":
                 fields["reaction"] = _pick(conditions.REACTIONS, old.get("reaction") or "", allow_select_none=False)
-            return mo.ui.dictionary(fields | {"since": since})
-        return mo.ui.dictionary({"segment": _pick(list(files), old.get("segment"), label="segment")})
+            return mo.ui.dictionary(fields | window | group)
+        return mo.ui.dictionary({"segment": _pick(list(files), old.get("segment"), label="segment")} | group)
 
     row_fields = mo.ui.array([_row(n, kind) for n, kind in enumerate(row_kinds.value)])
     return (row_fields,)
@@ -280,13 +304,16 @@ def _(files, is_new, segment_choice):
 
 
 @app.cell
-def _(as_of, every_choice, other_choice, segment, size, ws):
-    mo.stop(not size)
-    _until = as_of if isinstance(as_of, datetime) else ws.moment(as_of) or datetime.now(UTC)
-    _back = {"day": 30, "week": 7 * 16, "month": 365}[every_choice.value]
+def _(as_of, ws):
+    until = as_of if isinstance(as_of, datetime) else ws.moment(as_of) or datetime.now(UTC)
+    return (until,)
 
-    _sizes = pages.tried(lambda: ws.segment_sizes(segment, _until - timedelta(days=_back), _until, every_choice.value))
-    _drawn = pages.chart(sizes_line(_sizes))
+
+@app.cell
+def _(as_of, every_choice, other_choice, segment, size, until, ws):
+    mo.stop(not size)
+    _back = {"day": 30, "week": 7 * 16, "month": 365}[every_choice.value]
+    _sizes = pages.tried(lambda: ws.segment_sizes(segment, until - timedelta(days=_back), until, every_choice.value))
     _shared = (
         pages.table(pages.tried(lambda: ws.segment_overlap(segment, other_choice.value, as_of)))
         if other_choice.value
@@ -296,10 +323,46 @@ def _(as_of, every_choice, other_choice, segment, size, ws):
         [
             mo.md("## Size over time"),
             every_choice,
-            _drawn,
+            pages.chart(sizes_line(_sizes)),
             mo.md("## Overlap"),
             other_choice,
             _shared,
+        ]
+    )
+    return
+
+
+@app.cell
+def _():
+    _spans = {"day": 1, "7 days": 7, "30 days": 30, "90 days": 90}
+    span_choice = mo.ui.dropdown(_spans, value="30 days", label="In the last", allow_select_none=False)
+    value_text = mo.ui.text(label="Profile property", placeholder="country", debounce=True)
+    return span_choice, value_text
+
+
+@app.cell
+def _(segment, size, span_choice, until, value_text, ws):
+    mo.stop(not size)
+    _moved = pages.tried(lambda: ws.segment_moved(segment, until - timedelta(days=span_choice.value), until))
+    _numbers = dict(_moved["change"].value_counts().rows())
+    _property = value_text.value.strip()
+    mo.vstack(
+        [
+            mo.md("## Who came and went"),
+            span_choice,
+            mo.hstack(
+                [
+                    mo.stat(f"{_numbers.get('came_in', 0):,}", label="came in", bordered=True),
+                    mo.stat(f"{_numbers.get('dropped_out', 0):,}", label="dropped out", bordered=True),
+                ],
+                justify="start",
+            ),
+            mo.accordion({"Who": pages.table(_moved)}) if _moved.height else mo.md(""),
+            mo.md("## What they are"),
+            value_text,
+            pages.table(pages.tried(lambda: ws.segment_breakdown(segment, _property)))
+            if _property
+            else mo.md("*Name a property of their profiles to see how many have each value.*"),
         ]
     )
     return

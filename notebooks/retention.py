@@ -147,7 +147,7 @@ def _(days, label, ws):
         "where event_name = 'Notification Sent' and list_contains(labels, $label)",
         label=label,
     ).item()
-    cohorts = pages.tried(lambda: ws.retention(label=label, periods=days + 1, date_from=first))
+    cohorts = pages.tried(lambda: ws.retention(label=label, periods=days + 1, date_from=first, with_ongoing=True))
     filled = cohorts.filter(cohorts["size"] > 0)
     _many = filled["cohort"].n_unique() > 31
     pages.chart(

@@ -12,13 +12,16 @@ def by_week(table: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         table: Cohorts of days: `cohort` (a date), `size`, `period`, `users`, `rate`, as
-            :func:`engage.analysis.retention.retention` gives it.
+            :func:`engage.analysis.retention.retention` gives it. Where it has `is_ongoing`, a day that is not over has
+            not come yet.
 
     Returns:
         One row a week and period, with the same columns: `cohort` is the week's Monday; `size` counts those of the
         week for whom the period has come, and `rate` is of them: null where it has come for nobody.
     """
     has_come = pl.col("rate").is_not_null()
+    if "is_ongoing" in table.columns:
+        has_come &= ~pl.col("is_ongoing")
     return (
         table.group_by(pl.col("cohort").dt.truncate("1w"), "period")
         .agg(

@@ -62,6 +62,8 @@ def test_weeks_follow_everyone_from_their_own_day() -> None:
         (date(2026, 3, 9), 0, 1, 0, None),
         (date(2026, 3, 9), 0, 2, 0, None),
     ]
+    days = days.with_columns(is_ongoing=pl.col("users") == 6)  # the thirty are in the midst of it
+    assert by_week(days).row(1) == (date(2026, 3, 2), 10, 1, 4, 0.4)
 
 
 def test_cohorts_are_put_together_without_what_is_not_over() -> None:
