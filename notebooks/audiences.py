@@ -133,18 +133,12 @@ def _(kept, row_count):
 def _(ws):
     event_names = pages.tried(ws.event_counts)["event_name"].head(500).to_list()
     label_names = [one.name for one in ws.labels()]
-    sent_names = {
-        name: ws.sql(
-            f"select distinct {name} from notifications where event_name = 'Notification Sent' and {name} is not null "
-            "order by 1"
-        )[name].to_list()
-        for name in ("campaign_id", "channel")
-    }
-    return event_names, label_names, sent_names
+    campaign_names, channel_names = pages.sent_values(ws, "campaign_id", "channel")
+    return campaign_names, channel_names, event_names, label_names
 
 
 @app.cell
-def _(event_names, files, kept, label_names, row_kinds, sent_names):
+def _(campaign_names, channel_names, event_names, files, kept, label_names, row_kinds):
     def _pick(options, value, **more):
         words = options if isinstance(options, dict) else {one: one for one in options}
         chosen = next((word for word, one in words.items() if one == value), None)
@@ -180,8 +174,8 @@ def _(event_names, files, kept, label_names, row_kinds, sent_names):
         if kind in ("sent", "not_sent"):
             fields = {
                 "label": _pick(label_names, old.get("label"), label="label"),
-                "campaign": _pick(sent_names["campaign_id"], old.get("campaign"), label="campaign"),
-                "channel": _pick(sent_names["channel"], old.get("channel"), label="channel"),
+                "campaign": _pick(campaign_names, old.get("campaign"), label="campaign"),
+                "channel": _pick(channel_names, old.get("channel"), label="channel"),
             }
             if kind == "sent":
                 fields["reaction"] = _pick(conditions.REACTIONS, old.get("reaction") or "", allow_select_none=False)
@@ -232,10 +226,7 @@ def _(as_of, file, is_new, params, sql, times, ws):
         _reach = pages.tried(lambda: ws.reach(segment)).select("channel", "reachable", "rate")
         _rest = pages.table(_reach, label="Who can be reached: opted in, a live address, not suppressed")
     elif times[next(iter(times))] is None and ws.latest_event() is None:
-        _rest = pages.nothing(
-            "**The lake is empty**, so nobody is in any segment yet. Bring your events with `engage import FILE`, or look "
-            "around on sample data with `engage demo`."
-        )
+        _rest = pages.empty_lake("nobody is in any segment yet")
     else:
         _rest = mo.md("*Nobody is in it at that time. Try another day, or ask for less.*")
     mo.vstack([mo.stat(f"{size:,}", label=_title, bordered=True), _rest])
@@ -336,16 +327,14 @@ def _(as_of, every_choice, other_choice, segment, size, until, ws):
 def _():
     _spans = {"day": 1, "7 days": 7, "30 days": 30, "90 days": 90}
     span_choice = mo.ui.dropdown(_spans, value="30 days", label="In the last", allow_select_none=False)
-    value_text = mo.ui.text(label="Profile property", placeholder="country", debounce=True)
-    return span_choice, value_text
+    return (span_choice,)
 
 
 @app.cell
-def _(segment, size, span_choice, until, value_text, ws):
+def _(segment, size, span_choice, until, ws):
     mo.stop(not size)
     _moved = pages.tried(lambda: ws.segment_moved(segment, until - timedelta(days=span_choice.value), until))
     _numbers = dict(_moved["change"].value_counts().rows())
-    _property = value_text.value.strip()
     mo.vstack(
         [
             mo.md("## Who came and went"),
@@ -358,6 +347,23 @@ def _(segment, size, span_choice, until, value_text, ws):
                 justify="start",
             ),
             mo.accordion({"Who": pages.table(_moved)}) if _moved.height else mo.md(""),
+        ]
+    )
+    return
+
+
+@app.cell
+def _():
+    value_text = mo.ui.text(label="Profile property", placeholder="country", debounce=True)
+    return (value_text,)
+
+
+@app.cell
+def _(segment, size, value_text, ws):
+    mo.stop(not size)
+    _property = value_text.value.strip()
+    mo.vstack(
+        [
             mo.md("## What they are"),
             value_text,
             pages.table(pages.tried(lambda: ws.segment_breakdown(segment, _property)))

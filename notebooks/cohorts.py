@@ -30,18 +30,10 @@ def _(ws):
 
 @app.cell
 def _(ws):
-    names = pages.tried(ws.event_counts)["event_name"].to_list()
-    mo.stop(
-        not names,
-        pages.nothing(
-            "**The lake is empty**: there is nobody to follow yet. Bring your events with `engage import FILE`, or look around on "
-            "sample data with `engage demo`."
-        ),
-    )
+    names = pages.event_names(ws, "there is nobody to follow yet")
     labels = [label.name for label in ws.labels()]
     segments = [file.name for file in ws.segments()]
-    sent = ws.sql("select distinct campaign_id from notifications where campaign_id is not null order by 1")
-    campaigns = sent["campaign_id"].to_list()
+    [campaigns] = pages.sent_values(ws, "campaign_id")
     suggested = ws.suggest_funnel()[-1:]
     return campaigns, labels, names, segments, suggested
 
@@ -136,13 +128,14 @@ def _(asked, brackets, breakdown, is_against, whose, ws):
 def _(asked, breakdown, is_against, table, unit):
     together = all_together(table)
     is_split = "breakdown" in table.columns
-    values = list(dict.fromkeys(table["breakdown"])) if is_split else [None]
+    values = {"everyone": None}
+    if is_split:
+        values = {f"without {breakdown}" if one is None else one: one for one in dict.fromkeys(table["breakdown"])}
     _curves = {}
-    for _value in values[:6]:
-        _own = together.filter(together["breakdown"].eq_missing(_value)) if is_split else together
-        _name = (_value or f"without {breakdown}") if is_split else "everyone"
+    for _name in list(values)[:6]:
+        _own = together.filter(together["breakdown"].eq_missing(values[_name])) if is_split else together
         _curves[_name] = _own.rename({"period": "day", "size": "people", "users": "back"})
-    _of = " and ".join(values[:1]) + " and everyone else" if is_against else "by " + breakdown if breakdown else ""
+    _of = f"{next(iter(values))} and everyone else" if is_against else f"by {breakdown}" if breakdown else ""
     _more = f" (the {len(_curves)} largest of {len(values)})" if len(values) > len(_curves) else ""
     pages.chart(
         retention_curve(
@@ -156,14 +149,8 @@ def _(asked, breakdown, is_against, table, unit):
 
 
 @app.cell
-def _(breakdown, is_split, values):
-    _names = {value if value is not None else f"without {breakdown}": value for value in values}
-    value_choice = mo.ui.dropdown(
-        _names if is_split else {"everyone": None},
-        value=next(iter(_names)) if is_split else "everyone",
-        label="Cohorts of",
-        allow_select_none=False,
-    )
+def _(is_split, values):
+    value_choice = mo.ui.dropdown(values, value=next(iter(values)), label="Cohorts of", allow_select_none=False)
     value_choice if is_split else None
     return (value_choice,)
 

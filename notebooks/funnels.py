@@ -29,14 +29,7 @@ def _(ws):
 
 @app.cell
 def _(ws):
-    names = pages.tried(ws.event_counts)["event_name"].to_list()
-    mo.stop(
-        not names,
-        pages.nothing(
-            "**The lake is empty**: there are no events to count yet. Bring yours with `engage import FILE`, or look around on "
-            "sample data with `engage demo`."
-        ),
-    )
+    names = pages.event_names(ws, "there are no events to count yet")
     labels = [label.name for label in ws.labels()]
     segments = [file.name for file in ws.segments()]
     suggested = ws.suggest_funnel()
@@ -157,14 +150,11 @@ def _(table):
 def _(dropped_choice, keep_people, options, segment_name, step_choice, steps, ws):
     mo.stop(not keep_people.value)
     _is_dropped = dropped_choice.value and step_choice.value > 1
-    _step = step_choice.value
-    _what = f"{steps[_step - 2]} and not {steps[_step - 1]}" if _is_dropped else steps[_step - 1]
-    _sql = pages.tried(lambda: ws.funnel_segment(steps, _step, is_dropped=_is_dropped, **options))
+    _name = segment_name.value.strip()
     _file = pages.tried(
-        lambda: ws.save_segment(_sql, segment_name.value.strip(), f"Those of the funnel who reached {_what}")
+        lambda: ws.save_funnel_segment(steps, step_choice.value, _name, is_dropped=_is_dropped, **options)
     )
-    _to = pages.link("audiences", segment=_file.stem)
-    pages.done(f"Kept as `sql/segments/{_file.name}`. " + (f"[Open it in Audiences]({_to})" if _to else ""))
+    pages.kept_segment(_file)
     return
 
 

@@ -34,10 +34,7 @@ def _(ws):
     _events = pages.tried(ws.event_counts)
     mo.stop(
         not _events.height and ws.some_user() is None,
-        pages.nothing(
-            "**The lake is empty**: there is nobody to find yet. Bring your events with `engage import FILE`, or look around "
-            "on sample data with `engage demo`."
-        ),
+        pages.empty_lake("there is nobody to find yet"),
     )
     text = mo.ui.text(str(_asked.get("text") or ""), label="Id, address or name", debounce=300)
     event = mo.ui.dropdown(_events["event_name"].head(500).to_list(), label="Did the event", searchable=True)

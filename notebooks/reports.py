@@ -430,8 +430,7 @@ def _(cohort):
 def _(cohort, keep_button, ws):
     mo.stop(not keep_button.value)
     _file = pages.tried(lambda: ws.save_label_segment(cohort.value))
-    _to = pages.link("audiences", segment=_file.stem)
-    pages.done(f"Kept as `sql/segments/{_file.name}`. " + (f"[Open it in Audiences]({_to})" if _to else ""))
+    pages.kept_segment(_file)
     return
 
 

@@ -9,6 +9,7 @@ with app.setup:
     from engage import pages
     from engage.analysis.charts.retention import retention_curve, retention_difference, retention_heat_map
     from engage.analysis.cohorts import by_week
+    from engage.analysis.retention_lift import compared
 
 
 @app.cell
@@ -106,10 +107,9 @@ def _(held_out, label, rest, sent):
 
 
 @app.cell
-def _(days, held_out, label, ws):
+def _(held_out, label, sent):
     mo.stop(not held_out.height)
-    against = pages.tried(lambda: ws.retention_lift(label, days))
-    pages.chart(retention_difference(against, title=f"What {label} did: against those held out"))
+    pages.chart(retention_difference(compared(sent, held_out), title=f"What {label} did: against those held out"))
     return
 
 
@@ -135,8 +135,7 @@ def _(keep_rest, keep_sent, label, segment_name, ws):
     _file = pages.tried(
         lambda: ws.save_label_segment(label, segment_name.value.strip(), was_sent=bool(keep_sent.value))
     )
-    _to = pages.link("audiences", segment=_file.stem)
-    pages.done(f"Kept as `sql/segments/{_file.name}`. " + (f"[Open it in Audiences]({_to})" if _to else ""))
+    pages.kept_segment(_file)
     return
 
 

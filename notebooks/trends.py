@@ -26,14 +26,7 @@ def _(ws):
 
 @app.cell
 def _(ws):
-    names = pages.tried(ws.event_counts)["event_name"].to_list()
-    mo.stop(
-        not names,
-        pages.nothing(
-            "**The lake is empty**: there is nothing to draw yet. Bring your events with `engage import FILE`, or look around "
-            "on sample data with `engage demo`."
-        ),
-    )
+    names = pages.event_names(ws, "there is nothing to draw yet")
     last = ws.latest_event()
     return last, names
 

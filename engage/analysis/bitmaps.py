@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ Counts = NDArray[np.int64]
 
 _BITS = 64
 _BLOCK = 1 << 17  # people; smaller ones cost more in calls than they save by staying in a processor's own memory
-_Found = TypeVar("_Found")
 
 
 def pair_counts(
@@ -32,7 +30,7 @@ def pair_counts(
 
     Args:
         starts: Columns of words, one row a person; bit k of column j is period 64 j + k.
-        returns: The same of the same people; more of them where it is not only those who started who returned.
+        returns: The same of the same people.
         periods: How many periods of `starts` are counted.
         spans: First and last period of each span, counted from the start's.
         until_the_end: Take every span to the last period.
@@ -53,7 +51,7 @@ def pair_counts(
             found[period, 1 : 1 + len(rows)] = _ones(rows & began[period])
         return found
 
-    return np.sum(_each(count, len(returns[0]), _BLOCK, threads), axis=0, dtype=np.int64)
+    return _summed(count, len(returns[0]), _BLOCK, threads)
 
 
 def first_counts(
@@ -103,7 +101,7 @@ def first_counts(
             found[period, 1:] = _ones(later.rows(period, slice(words[period], words[period] + room[period])))
         return found
 
-    return np.sum(_each(count, len(returns[0]), _BLOCK // 2, threads), axis=0, dtype=np.int64)
+    return _summed(count, len(returns[0]), _BLOCK // 2, threads)
 
 
 def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
@@ -113,11 +111,14 @@ def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
         columns: Columns of words, one row a person; bit k of column j is period 64 j + k.
         periods: How many periods there are.
     """
-    total = np.zeros(periods, np.int64)
-    for low in range(0, len(columns[0]), _BLOCK):
-        ones = _ones(_transposed([column[low : low + _BLOCK] for column in columns])[:periods])
-        total[: len(ones)] += ones
-    return total
+
+    def count(low: int, high: int) -> Counts:
+        found = np.zeros(periods, np.int64)
+        ones = _ones(_transposed([column[low:high] for column in columns])[:periods])
+        found[: len(ones)] = ones
+        return found
+
+    return _summed(count, len(columns[0]), _BLOCK, 1)
 
 
 def _lowest(columns: Sequence[Words]) -> NDArray[np.uint16]:
@@ -170,13 +171,13 @@ class _Later:
         return np.stack([np.bitwise_or.reduce(rows, axis=0) for rows in spans])
 
 
-def _each(count: Callable[[int, int], _Found], size: int, block: int, threads: int) -> list[_Found]:
-    """What is found of each block, so many blocks side by side."""
+def _summed(count: Callable[[int, int], Counts], size: int, block: int, threads: int) -> Counts:
+    """What is counted of all blocks, so many of them side by side."""
     cuts = [(low, min(low + block, size)) for low in range(0, size, block)] or [(0, 0)]
     if threads < 2 or len(cuts) < 2:
-        return [count(*cut) for cut in cuts]
+        return np.sum([count(*cut) for cut in cuts], axis=0, dtype=np.int64)
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda cut: count(*cut), cuts))
+        return np.sum(list(pool.map(lambda cut: count(*cut), cuts)), axis=0, dtype=np.int64)
 
 
 def _ones(rows: Words) -> Counts:

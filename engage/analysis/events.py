@@ -10,7 +10,7 @@ from typing import Any
 from engage.errors import QueryError
 from engage.vocabulary import MESSAGE_EVENTS
 
-__all__ = ["OPERATORS", "Binder", "EventSet", "Selector", "property_condition", "select_events"]
+__all__ = ["OPERATORS", "Binder", "EventSet", "Selector", "property_condition", "select_events", "selector_name"]
 
 Selector = str | Mapping[str, Any] | None
 """An event's name; None for any activity; or ``{"event": name or None, "where": {property: condition}}``."""
@@ -93,6 +93,14 @@ def select_events(
         conditions += [property_condition(key, value, binder) for key, value in filters.items()]
     relation = "activity" if name is None else "events" if name in MESSAGE_EVENTS else "user_events"
     return EventSet(relation, " and ".join(conditions) or "true")
+
+
+def selector_name(selector: Selector) -> str:
+    """What a selector means, in words."""
+    name = selector.get("event") if isinstance(selector, Mapping) else selector
+    where = selector.get("where") if isinstance(selector, Mapping) else None
+    conditions = ", ".join(f"{key} {value}" for key, value in (where or {}).items())
+    return (name or "any activity") + (f" ({conditions})" if conditions else "")
 
 
 def property_condition(name: str, condition: Any, binder: Binder, properties: str = "properties") -> str:

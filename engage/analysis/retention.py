@@ -151,12 +151,13 @@ def retention(
     )
 
     def counted(*, is_rest: bool = False) -> tuple[list[str | None], Counts]:
-        binder, beside = Binder(), Binder()
-        asked = replace(question, binder=binder, people=_people(engine, binder, segment, label, campaign, is_rest))
-        others = _people(engine, beside, segment, None if is_message else label, campaign, is_rest)
-        counts = counted_by_days(engine, asked, beside, others, as_of=as_of)
+        binder = Binder()
+        others = _people(engine, binder, segment, None if is_message else label, campaign, is_rest)
+        counts = counted_by_days(engine, question, binder, others, as_of=as_of)
         if counts is not None:
             return [None], counts[None]
+        binder = Binder()
+        asked = replace(question, binder=binder, people=_people(engine, binder, segment, label, campaign, is_rest))
         return by_value(asked, engine.frame(query(asked), binder.params or None, as_of=as_of))
 
     values, counts = counted()

@@ -10,7 +10,7 @@ from engage.analysis.label_retention import label_retention
 from engage.analysis.statistics import newcombe_interval
 from engage.query.engine import Engine
 
-__all__ = ["retention_lift"]
+__all__ = ["compared", "retention_lift"]
 
 
 def retention_lift(engine: Engine, label: str, days: int = 30, *, as_of: datetime | None = None) -> pl.DataFrame:
@@ -25,21 +25,31 @@ def retention_lift(engine: Engine, label: str, days: int = 30, *, as_of: datetim
         as_of: See only what happened before then.
 
     Returns:
-        One row a day, 1 to `days`, that both groups have come to: `day`, `people`, `back`, `rate` of those sent it;
-        `held_out`, `held_out_back`, `held_out_rate` of those held out; `difference` of the rates, with the ends of
-        its 95 % interval, `difference_low` and `difference_high`. No rows where nobody was held out.
+        As :func:`compared` gives it; no rows where nobody was held out.
 
     Raises:
         QueryError: `days` is negative.
+    """
+    sent, held_out = (label_retention(engine, label, days, group=group, as_of=as_of) for group in ("sent", "held_out"))
+    return compared(sent, held_out)
+
+
+def compared(sent: pl.DataFrame, held_out: pl.DataFrame) -> pl.DataFrame:
+    """Compare the retention of two groups day by day.
+
+    Args:
+        sent: As :func:`engage.analysis.label_retention.label_retention` gives it.
+        held_out: The same of those held out.
+
+    Returns:
+        One row a day, from 1 on, that both groups have come to: `day`, `people`, `back`, `rate` of those sent it;
+        `held_out`, `held_out_back`, `held_out_rate` of those held out; `difference` of the rates, with the ends of
+        its 95 % interval, `difference_low` and `difference_high`.
 
     Source: :func:`engage.analysis.statistics.newcombe_interval`.
     """
-    sent, held_out = (
-        label_retention(engine, label, days, group=group, as_of=as_of).filter(pl.col("day") > 0)
-        for group in ("sent", "held_out")
-    )
     names = {"people": "held_out", "back": "held_out_back", "rate": "held_out_rate"}
-    both = sent.join(held_out.rename(names), on="day", maintain_order="left")
+    both = sent.filter(pl.col("day") > 0).join(held_out.rename(names), on="day", maintain_order="left")
     groups = both.select("people", "back", "held_out", "held_out_back").rows()
     ends = [newcombe_interval(*group) or (None, None) for group in groups]
     return both.with_columns(

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from engage.analysis.events import Binder, Selector
+from engage.analysis.events import Binder, Selector, selector_name
 from engage.analysis.periods import Calendar
 from engage.analysis.population import chosen_events
 from engage.errors import QueryError
@@ -76,7 +76,7 @@ def trends(
             f"select {index} as index, {shown} as breakdown, {number} as n, {value} as value {source} group by all"
         )
     found = engine.frame(" union all ".join(selects), binder.params or None, as_of=as_of)
-    names = [_name(event) for event in chosen]
+    names = [selector_name(event) for event in chosen]
     keys = found.group_by("index", "breakdown").agg(pl.col("value").sum()).sort(
         ["index", "value", "breakdown"], descending=[False, True, False], nulls_last=True
     )  # fmt: skip
@@ -132,10 +132,3 @@ def by_period(found: pl.DataFrame, keys: pl.DataFrame, calendar: Calendar, as_of
 def _property(binder: Binder, name: str) -> str:
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
     return f"json_extract_string(properties, {binder.bind(pointer)})"
-
-
-def _name(event: Selector) -> str:
-    name = event.get("event") if isinstance(event, Mapping) else event
-    where = event.get("where") if isinstance(event, Mapping) else None
-    conditions = ", ".join(f"{key} {value}" for key, value in (where or {}).items())
-    return (name or "any activity") + (f" ({conditions})" if conditions else "")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import polars as pl
 
+from engage.analysis.retention_lift import compared
 from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, say, show
 from engage.workspace import Workspace
@@ -16,20 +17,22 @@ __all__ = ["lift", "retention", "show_label_retention"]
 
 def show_label_retention(workspace: Workspace, label: str, days: int, as_of: str | None, format_: str) -> None:
     """Those sent a label, and beside them its control group and the rest."""
-    table = workspace.label_retention(label, days, as_of=as_of)
-    if not table.height:
+    sent, held_out, rest = (
+        workspace.label_retention(label, days, group=group, as_of=as_of) for group in ("sent", "held_out", "rest")
+    )
+    if not sent.height:
         say(f"nobody was sent a message labelled {label!r}; see `engage report campaigns`")
         return
-    for group, name in (("held_out", "held_out"), ("rest", "not_sent")):
-        other = workspace.label_retention(label, days, group=group, as_of=as_of)
+    table = sent
+    for other, name in ((held_out, "held_out"), (rest, "not_sent")):
         if other.height:
             columns = {"people": f"{name}", "rate": f"{name}_rate"}
             table = table.join(other.select("day", *columns).rename(columns), on="day", how="left")
-    if (lift := workspace.retention_lift(label, days, as_of=as_of)).height:
-        lift = lift.select("day", "difference", "difference_low", "difference_high")
+    if held_out.height:
+        lift = compared(sent, held_out).select("day", "difference", "difference_low", "difference_high")
         if format_ == "table":
             told = [f"{value:+.1%} ({low:+.1%} to {high:+.1%})" for _, value, low, high in lift.rows()]
-            lift = lift.select("day", pl.Series("against_held_out", told))
+            lift = lift.select("day", pl.Series("against_held_out", told, dtype=pl.String))
         table = table.join(lift, on="day", how="left")
     rates = [name for name in table.columns if name.endswith("rate")]
     show(table, format_, percent=rates, title=f"Back after being sent {label}")

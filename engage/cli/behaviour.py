@@ -77,18 +77,16 @@ def funnel(
 ) -> None:
     """How many went through STEPS, each an event's name, and how long it took them."""
     workspace, names = opened(context), list(steps)
+    is_dropped, place = dropped is not None, dropped or step or 1
     if save is not None:
-        if (step is None) == (dropped is None):
+        if (step is not None) == is_dropped:
             raise click.UsageError("--save keeps those of --users STEP or of --dropped STEP")
         question.pop("as_of")  # a segment is asked as of any time
-        place = dropped or step or 1
-        sql = workspace.funnel_segment(names, place, within=within, is_dropped=dropped is not None, **question)
-        what = f"{names[place - 2]} and not {names[place - 1]}" if dropped else names[place - 1]
-        say(f"wrote {workspace.save_segment(sql, save, f'Those of the funnel who reached {what}')}")
+        say(f"wrote {workspace.save_funnel_segment(names, place, save, within, is_dropped=is_dropped, **question)}")
     elif times:
         _give(workspace.funnel_times(names, within=within, **question), format_, output)
-    elif step is not None or dropped is not None:
-        users = workspace.funnel_users(names, dropped or step or 1, within, is_dropped=dropped is not None, **question)
+    elif step is not None or is_dropped:
+        users = workspace.funnel_users(names, place, within, is_dropped=is_dropped, **question)
         _give(users, format_, output)
     else:
         _give(workspace.funnel(names, within, **question), format_, output, percent=("rate",))

@@ -1,9 +1,23 @@
 """What the notebooks share, so that they look and behave alike: navigation, links, words, tables, drafts, previews."""
 
+from engage.pages.choices import event_names, sent_values
 from engage.pages.drafts import Draft
 from engage.pages.frames import framed
 from engage.pages.navigation import PAGES, header, link, moments, opened, origin, user_name
-from engage.pages.shown import FAULTS, chart, done, facts, fault, label_links, lasting, nothing, table, tried
+from engage.pages.shown import (
+    FAULTS,
+    chart,
+    done,
+    empty_lake,
+    facts,
+    fault,
+    kept_segment,
+    label_links,
+    lasting,
+    nothing,
+    table,
+    tried,
+)
 
 __all__ = [
     "FAULTS",
@@ -11,10 +25,13 @@ __all__ = [
     "Draft",
     "chart",
     "done",
+    "empty_lake",
+    "event_names",
     "facts",
     "fault",
     "framed",
     "header",
+    "kept_segment",
     "label_links",
     "lasting",
     "link",
@@ -22,6 +39,7 @@ __all__ = [
     "nothing",
     "opened",
     "origin",
+    "sent_values",
     "table",
     "tried",
     "user_name",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any, TypeVar
 
 import altair as alt
@@ -15,7 +16,20 @@ from engage.analysis.charts.theme import page_theme
 from engage.errors import ConfigurationError, EngageError
 from engage.pages.navigation import link
 
-__all__ = ["FAULTS", "chart", "done", "facts", "fault", "label_links", "lasting", "nothing", "table", "tried"]
+__all__ = [
+    "FAULTS",
+    "chart",
+    "done",
+    "empty_lake",
+    "facts",
+    "fault",
+    "kept_segment",
+    "label_links",
+    "lasting",
+    "nothing",
+    "table",
+    "tried",
+]
 
 FAULTS = (EngageError, ConfigurationError)
 """What a notebook tells as a sentence; anything else is a fault of ours."""
@@ -40,6 +54,28 @@ def fault(error: BaseException | str) -> mo.Html:
 def done(words: str) -> mo.Html:
     """What was done, as a sentence of Markdown."""
     return mo.callout(mo.md(words), kind="success")
+
+
+def kept_segment(file: Path) -> mo.Html:
+    """That a segment was kept, with the way to it.
+
+    Args:
+        file: ``sql/segments/<name>.sql``.
+    """
+    to = link("audiences", segment=file.stem)
+    return done(f"Kept as `sql/segments/{file.name}`. " + (f"[Open it in Audiences]({to})" if to else ""))
+
+
+def empty_lake(missing: str) -> mo.Html:
+    """What to do where nothing has landed yet.
+
+    Args:
+        missing: What there is not for that reason, e.g. "there is nobody to find yet".
+    """
+    return nothing(
+        f"**The lake is empty**: {missing}. Bring your events with `engage import FILE`, or look around on sample data "
+        "with `engage demo`."
+    )
 
 
 def nothing(words: str, page: str = "", button: str = "", **given: str) -> mo.Html:

@@ -129,12 +129,11 @@ class Derived:
             label: The label.
         """
         told = self._told(f"event_name = {literal(event)} and label = {literal(label)}")
-        hidden = "" if self.is_all_visible else f"{{}} {{}} < {literal(self.as_of)}"
         parts = _parts(self.labels)
-        if len(parts) == 1 and parts[0].is_base and not parts[0].anonymous and not self.labels.fresh:  # a row a person
-            return f"select user_id, first_at as begun_at from ({told}) {hidden.format('where', 'first_at')}"
-        hidden = hidden.format("having", "min(first_at)")
-        return f"select user_id, min(first_at) as begun_at from ({told}) group by user_id {hidden}"
+        is_one_row = len(parts) == 1 and parts[0].is_base and not parts[0].anonymous and not self.labels.fresh
+        begun = told if is_one_row else f"select user_id, min(first_at) as first_at from ({told}) group by user_id"
+        hidden = "" if self.is_all_visible else f" where first_at < {literal(self.as_of)}"
+        return f"select user_id, first_at as begun_at from ({begun}){hidden}"
 
     def first_sent(self, event: str, label: str) -> str:
         """SQL of one row: when the first of the messages of :meth:`sent` was, null for none."""

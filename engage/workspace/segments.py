@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from engage.access.roles import Right
+from engage.analysis.events import Selector, selector_name
+from engage.analysis.funnel import funnel, funnel_segment
 from engage.analysis.reach import reach
 from engage.analysis.segment_builder import segment_sql
 from engage.analysis.segment_change import breakdown, export_people, moved, overlap, segment_sizes
@@ -18,6 +21,7 @@ from engage.analysis.segment_diff import SegmentChange, segment_diff
 from engage.analysis.segment_files import count_draft, sample_draft, save_segment
 from engage.analysis.segments import Segment, draft_segment, find_segment
 from engage.errors import QueryError
+from engage.workspace.asking import asks
 from engage.workspace.base import Base, Time
 from engage.workspace.guarding import guarded
 
@@ -217,6 +221,41 @@ class SegmentFace(Base):
         sql = self.build_segment(sent if was_sent else Not(sent))
         title = f"People who were {'' if was_sent else 'not '}sent a message labelled {label}"
         return self.save_segment(sql, name or f"{'' if was_sent else 'not_'}sent_{words}", title, replace=replace)
+
+    @guarded(Right.ANALYSE, "segment.save")
+    @asks(funnel_segment, funnel, without=("as_of",))
+    def save_funnel_segment(
+        self,
+        steps: Sequence[Selector],
+        step: int,
+        name: str,
+        within: str = "7 days",
+        *,
+        is_dropped: bool = False,
+        replace: bool = False,
+        **question: Any,
+    ) -> Path:
+        """Keep who reached a step of a funnel as a segment, or who went no further than the one before it.
+
+        Args:
+            steps: 2 to 10 events.
+            step: Which, from 1.
+            name: The segment's name.
+            within: The time an attempt has, from its first step.
+            is_dropped: Those who reached the step before, and not this one.
+            replace: Whether a segment of that name may be replaced.
+            question: As for :meth:`funnel`.
+
+        Returns:
+            ``sql/segments/<name>.sql``.
+
+        Raises:
+            QueryError: There is no such step, or the name will not do or is taken.
+        """
+        sql = funnel_segment(self.engine, steps, step, within=within, is_dropped=is_dropped, **question)
+        reached = selector_name(steps[step - 1])
+        what = f"{selector_name(steps[step - 2])} and not {reached}" if is_dropped else reached
+        return self.save_segment(sql, name, f"Those of the funnel who reached {what}", replace=replace)
 
     @guarded(Right.ANALYSE, "segment.save")
     def save_segment(self, sql: str, name: str, title: str, *, replace: bool = False) -> Path:

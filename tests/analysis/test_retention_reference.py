@@ -52,6 +52,16 @@ def workspace_in(zone: str) -> engage.Workspace:
     return workspace
 
 
+def land(workspace: engage.Workspace, events: list[Event]) -> None:
+    workspace.land_events(
+        [
+            {"user_id": event.user, "event_name": event.name, "event_time": event.moment}
+            | ({"properties": {"plan": event.plan}} if event.plan else {})
+            for event in events
+        ]
+    )
+
+
 def number(moment: datetime, period: str, zone: str, week_start: int) -> int:
     """The number of a local hour, day, week (from that weekday on, Monday being 0) or month."""
     local = moment.astimezone(ZoneInfo(zone))
@@ -187,13 +197,7 @@ questions = st.builds(
 @given(histories, questions, st.booleans())
 def test_it_agrees_with_the_reference(events: list[Event], asked: Asked, is_long: bool) -> None:
     workspace = workspace_in(asked.zone)
-    workspace.land_events(
-        [
-            {"user_id": event.user, "event_name": event.name, "event_time": event.moment}
-            | ({"properties": {"plan": event.plan}} if event.plan else {})
-            for event in events
-        ]
-    )
+    land(workspace, events)
     with pytest.MonkeyPatch.context() as patch:
         if is_long and asked.window == "calendar":
             patch.setattr(retention_sql, "WORD", -1)  # take the road for long spans
@@ -229,9 +233,7 @@ def test_a_span_longer_than_a_word_is_answered_too() -> None:
 @given(histories, questions, st.integers(1, 300))
 def test_what_is_over_stays_as_it_is(events: list[Event], asked: Asked, hours: int) -> None:
     workspace = workspace_in(asked.zone)
-    workspace.land_events(
-        [{"user_id": event.user, "event_name": event.name, "event_time": event.moment} for event in events]
-    )
+    land(workspace, events)
 
     def at(moment: datetime) -> pl.DataFrame:
         return workspace.retention(
@@ -272,8 +274,7 @@ def test_it_is_told_which_periods_are_not_over() -> None:
 @given(histories, st.sampled_from(ZONES), st.sampled_from(["recurring", "first_time", "first_ever"]), st.booleans())
 def test_a_segment_and_the_rest_are_everyone(events: list[Event], zone: str, kind: str, is_some: bool) -> None:
     workspace = workspace_in(zone)
-    rows = [{"user_id": event.user, "event_name": event.name, "event_time": event.moment} for event in events]
-    workspace.land_events(rows)
+    land(workspace, events)
     path = workspace.settings.sql / "segments" / "chosen.sql"
     path.write_text("-- grain: user_id\nselect user_id from events where user_id in ('a', 'b')")
     asked: dict[str, Any] = {

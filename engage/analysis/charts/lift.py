@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from engage.analysis.charts.theme import COUNT, INK, NEUTRAL, PALETTE, titled
+from engage.analysis.charts.theme import COUNT, INK, titled, verdict, verdict_colour
 
 __all__ = ["lift_chart"]
 
@@ -26,24 +26,14 @@ def lift_chart(table: pl.DataFrame) -> alt.LayerChart:
     is_share = metrics != ["revenue"]
     number = "+.2%" if is_share else "+,.2f"
     unit = "percentage of people" if is_share else "per person"
+    words = ("better than control", "worse than control", "not told apart")
     shown = table.filter(pl.col("ci_low").is_not_null()).with_columns(
-        verdict=pl.when(pl.col("ci_low") > 0)
-        .then(pl.lit("better than control"))
-        .when(pl.col("ci_high") < 0)
-        .then(pl.lit("worse than control"))
-        .otherwise(pl.lit("not told apart")),
+        verdict=verdict("ci_low", "ci_high", words),
         notes=pl.col("warnings").list.join(" · "),
     )
     base = alt.Chart(shown).encode(
         y=alt.Y("campaign:N", title=None, sort="-x"),
-        color=alt.Color(
-            "verdict:N",
-            title=None,
-            scale=alt.Scale(
-                domain=["better than control", "worse than control", "not told apart"],
-                range=[PALETTE[0], PALETTE[5], NEUTRAL],
-            ),
-        ),
+        color=verdict_colour(words),
         tooltip=[
             alt.Tooltip("campaign:N", title="Campaign"),
             alt.Tooltip("difference:Q", title="Difference", format=number),

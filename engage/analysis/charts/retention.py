@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from engage.analysis.charts.theme import NEUTRAL, PALETTE
+from engage.analysis.charts.theme import PALETTE, verdict, verdict_colour
 from engage.analysis.statistics import wilson_interval
 
 __all__ = ["retention_curve", "retention_difference", "retention_heat_map"]
@@ -119,20 +119,12 @@ def retention_difference(
     Returns:
         A point a day with its interval, grey where that holds zero, and a line at zero.
     """
-    verdicts = ["more often", "less often", "not told apart"]
-    shown = table.with_columns(
-        verdict=pl.when(pl.col("difference_low") > 0)
-        .then(pl.lit(verdicts[0]))
-        .when(pl.col("difference_high") < 0)
-        .then(pl.lit(verdicts[1]))
-        .otherwise(pl.lit(verdicts[2]))
-    )
+    words = ("more often", "less often", "not told apart")
+    shown = table.with_columns(verdict=verdict("difference_low", "difference_high", words))
     told = "Share of those sent it that was back, less that of those held out. Bar: 95 % interval of each day"
     base = alt.Chart(shown).encode(
         x=alt.X("day:Q", title="days after the start", axis=alt.Axis(tickMinStep=1)),
-        color=alt.Color(
-            "verdict:N", title=None, scale=alt.Scale(domain=verdicts, range=[PALETTE[0], PALETTE[5], NEUTRAL])
-        ),
+        color=verdict_colour(words),
         tooltip=[
             alt.Tooltip("day:Q", title="day"),
             alt.Tooltip("rate:Q", title="sent: back", format=".2%"),

@@ -7,9 +7,11 @@ text. Importing this module makes the first the current theme of altair.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import altair as alt
+import polars as pl
 
 __all__ = [
     "COUNT",
@@ -25,6 +27,8 @@ __all__ = [
     "WIDTH",
     "page_theme",
     "titled",
+    "verdict",
+    "verdict_colour",
 ]
 
 PALETTE: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
@@ -115,6 +119,33 @@ def _theme(ink: str = INK) -> alt.theme.ThemeConfig:
 
 
 alt.theme.register("engage", enable=True)(_theme)
+
+
+def verdict(low: str, high: str, words: Sequence[str]) -> pl.Expr:
+    """What an interval of a difference says.
+
+    Args:
+        low: The column of its lower end.
+        high: That of its upper end.
+        words: What is said where all of it is above zero, where all is below, and where it holds zero.
+    """
+    return (
+        pl.when(pl.col(low) > 0)
+        .then(pl.lit(words[0]))
+        .when(pl.col(high) < 0)
+        .then(pl.lit(words[1]))
+        .otherwise(pl.lit(words[2]))
+    )
+
+
+def verdict_colour(words: Sequence[str]) -> alt.Color:
+    """The colour of the column `verdict`, grey where an interval holds zero.
+
+    Args:
+        words: As for :func:`verdict`.
+    """
+    scale = alt.Scale(domain=list(words), range=[PALETTE[0], PALETTE[5], NEUTRAL])
+    return alt.Color("verdict:N", title=None, scale=scale)
 
 
 def titled(title: str, subtitle: str = "") -> alt.TitleParams:
