@@ -126,9 +126,8 @@ def _retention_own(kind: str) -> Callable[[Sources], Rows]:
             cohorts=COHORTS,
             as_of=END,
         )
-        found = table.filter(pl.col("period") > 0)
-        origin = pl.lit(START.date())
-        return _rows(found.select((pl.col("cohort") - origin).dt.total_days(), "period", "users"))
+        rows = table.select("cohort", "period", "users").rows()
+        return sorted(((cohort - START.date()).days, period, users) for cohort, period, users in rows if period)
 
     return ask
 

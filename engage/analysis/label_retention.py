@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engage.analysis.bitmaps import bit_counts, first_counts
 from engage.analysis.events import Binder
+from engage.analysis.followed import bit_counts, first_counts
 from engage.analysis.masks import DerivedMasks, Span
 from engage.analysis.periods import Calendar
 from engage.analysis.retention_days import LONGEST, latest, words_of
@@ -123,8 +123,8 @@ def _by_days(asked: _Asked) -> pl.DataFrame | None:
     begun, back = counted
     people = np.cumsum(begun)[::-1]  # of day k: those who began k days before the last at least
     reach = min(days, len(begun) - 1)
-    table = pl.DataFrame({"day": np.arange(reach + 1), "people": people[: reach + 1], "back": back[: reach + 1]})
-    return table.with_columns(rate=pl.col("back") / pl.col("people"))
+    days_told, people, back = np.arange(reach + 1), people[: reach + 1], back[: reach + 1]
+    return pl.DataFrame({"day": days_told, "people": people, "back": back, "rate": back / people})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,9 @@ _NOBODY: _Counted = (np.empty(0, np.int64), np.empty(0, np.int64))
 def _of_derived(asked: _Asked, last: datetime, reading: DerivedReading) -> _Counted | None:
     """Counted from the derived tables, where they can tell."""
     calendar, label, event = asked.calendar, asked.label, asked.event
-    first = reading.frame(reading.tables.first_sent(event, label)).item()
+    first = reading.tables.first_message
+    if first is not None and (asked.is_rest or calendar.number(last) - calendar.number(first) >= 2 * WORD):
+        first = reading.frame(reading.tables.first_sent(event, label)).item()  # so that no more words are read
     if first is None or first > last:
         return _NOBODY
     if calendar.number(last) - calendar.number(first) >= LONGEST:
@@ -177,9 +179,9 @@ def _of_derived(asked: _Asked, last: datetime, reading: DerivedReading) -> _Coun
         words_of(found, "r", span.words),
         span.last - span.first + 1,
         [(day, day) for day in range(1, asked.days + 1)],
-        threads=asked.engine.threads,
     )
-    return counts[:, 0], counts.sum(axis=0)
+    begun = np.trim_zeros(counts[:, 0], "f")  # the first message of all may have been another one
+    return begun, counts.sum(axis=0)
 
 
 def _of_lake(asked: _Asked, last: datetime) -> _Counted:

@@ -42,6 +42,10 @@ class Span:
 class Masks(Protocol):
     """What answers."""
 
+    @property
+    def is_from_the_start(self) -> bool:
+        """Whether nothing is known to have happened before the first period."""
+
     def done(self, event: Selector, *, with_begun: bool, among: str = "true") -> str:
         """SQL of `user_id`, `begun_at`, `m0`, `m1`, …: one row a person who did an event.
 
@@ -67,6 +71,12 @@ class DerivedMasks:
 
     derived: Derived
     span: Span
+
+    @property
+    def is_from_the_start(self) -> bool:
+        """See :class:`Masks`."""
+        first = self.derived.first_event
+        return first is None or self.span.calendar.number(first) >= self.span.first
 
     def done(self, event: Selector, *, with_begun: bool, among: str = "true") -> str:
         """See :class:`Masks`."""
@@ -94,6 +104,11 @@ class LakeMasks:
     binder: Binder
     span: Span
     where: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_from_the_start(self) -> bool:
+        """See :class:`Masks`; the lake's rows would have to be asked."""
+        return False
 
     def done(self, event: Selector, *, with_begun: bool, among: str = "true") -> str:
         """See :class:`Masks`."""

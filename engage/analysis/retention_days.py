@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from engage.analysis.bitmaps import Counts, Words, first_counts, pair_counts
+from engage.analysis.bitmaps import Counts, Words, pair_counts
 from engage.analysis.events import Binder
+from engage.analysis.followed import first_counts
 from engage.analysis.masks import DerivedMasks, LakeMasks, Masks, Span
 from engage.analysis.retention_sql import Question, column_spans
+from engage.lake.derived.user_days import WORD
 from engage.query.derived import NOTHING
 from engage.query.derived_reading import DerivedReading
 from engage.query.engine import Engine
@@ -73,7 +75,10 @@ def counted_by_days(
     found = None
     if _is_of_days(question):
         found = engine.derived_frame(
-            lambda derived: _query(DerivedMasks(derived, span), question, people), binder.params, as_of=as_of
+            lambda derived: _query(DerivedMasks(derived, span), question, people),
+            binder.params,
+            as_of=as_of,
+            with_labels=any(question.message),
         )
     if found is None:
         query = _query(LakeMasks(binder, span, question.where), question, people)
@@ -84,7 +89,7 @@ def counted_by_days(
         starts = words_of(found, "s", span.words) if "s0" in found.columns else returns
         return pair_counts(starts, returns, question.cohorts, spans, until_the_end=ends, threads=threads)
     begun = found["begun"].to_numpy() if "begun" in found.columns else None
-    return first_counts(begun, returns, question.cohorts, spans, until_the_end=ends, threads=threads)
+    return first_counts(begun, returns, question.cohorts, spans, until_the_end=ends)
 
 
 def words_of(found: pl.DataFrame, prefix: str, count: int) -> list[Words]:
@@ -124,20 +129,29 @@ def _query(masks: Masks, question: Question, people: str) -> str:
     start, end = (literal(calendar.start(number)) for number in (question.first, question.first + question.cohorts))
     words = range(Span(calendar, question.first, question.last).words)
     is_recurring = question.kind == "recurring"
-    begun = "true" if is_recurring else f"begun_at >= {start} and begun_at < {end}"
+    at_the_time, among_bits = f"begun_at >= {start} and begun_at < {end}", _in_some(question.cohorts)
     if not any(question.message) and question.start == question.returned:
+        # Whoever did nothing while people could start is in no cohort; where nothing was before, all others are in one.
+        with_begun = not is_recurring and not masks.is_from_the_start
         returns = ", ".join(f"m{k} as r{k}" for k in words)
-        done = masks.done(question.returned, with_begun=not is_recurring)
-        return f"select {returns} from ({done}) where ({people}) and {begun}"
+        done = masks.done(question.returned, with_begun=with_begun)
+        return f"select {returns} from ({done}) where ({people}) and ({at_the_time if with_begun else among_bits})"
     first = f"({calendar.sql('begun_at')} - {question.first})::usmallint as begun"
     if any(question.message):
         started = f"select user_id, {first} from ({masks.sent('Notification Sent', label, campaign)})"
     else:
         own = ", ".join(f"m{k} as s{k}" for k in words) if is_recurring else first
         started = f"select user_id, {own} from ({masks.done(question.start, with_begun=not is_recurring)})"
+    begun = among_bits if is_recurring else at_the_time
     returned = masks.done(question.returned, with_begun=False, among="user_id in (select user_id from started)")
     returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in words)
     return (
-        f"with started as materialized ({started} where ({people}) and {begun}), returned as ({returned}) "
+        f"with started as materialized ({started} where ({people}) and ({begun})), returned as ({returned}) "
         f"select started.* exclude (user_id), {returns} from started left join returned using (user_id)"
     )
+
+
+def _in_some(periods: int) -> str:
+    """SQL of whether some of so many first bits of `m0`, `m1`, … are set."""
+    sizes = [min(periods - low, WORD) for low in range(0, periods, WORD)]
+    return " or ".join(f"(m{k} & {(1 << size) - 1}::ubigint) <> 0" for k, size in enumerate(sizes))

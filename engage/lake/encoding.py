@@ -22,14 +22,17 @@ _ROW_GROUP = 122_880  # rows; DuckDB reads one row group a thread
 _REPEATED = 5  # rows a value, on average, from which on a dictionary is worth it; DuckDB's own measure
 
 
-def copy_options(compression: Literal["zstd", "lz4_raw", "uncompressed"] = "zstd") -> str:
+def copy_options(
+    compression: Literal["zstd", "lz4_raw", "uncompressed"] = "zstd", *, row_group: int = _ROW_GROUP
+) -> str:
     """Options of DuckDB's ``copy``, which finds out by itself what repeats.
 
     Args:
         compression: ``zstd``; ``lz4_raw`` for what is read again and again: a third larger, unpacked in half the time;
             ``uncompressed`` where little is to be gained, as with differences of times and words of bits.
+        row_group: Rows a row group.
     """
-    return f"format parquet, compression {compression}, parquet_version v2, row_group_size {_ROW_GROUP}"
+    return f"format parquet, compression {compression}, parquet_version v2, row_group_size {row_group}"
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from engage.lake.derived.manifest import Part, Survey, folder, survey
+from engage.lake.derived.manifest import Part, Survey, folder, stamp, survey
 from engage.lake.derived.table import Table
 from engage.lake.derived.user_days import USER_DAYS
 from engage.lake.derived.user_labels import USER_LABELS
@@ -28,6 +30,7 @@ NOTHING = "0::ubigint"
 
 _VIEWS = ("user_events", "activity", "identities", "events", "notifications")
 _FRESH = 16 * 2**20  # bytes of files beside the tables that cost little; else a quarter of all
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"date=(?!0001-01-01|9999-12-31)\d{4}-\d\d-\d\d")
 _PERSON = "coalesce(row.user_id, person.user_id, row.anonymous_id)"
 _MET = "left join identities as person on person.anonymous_id = row.anonymous_id"
@@ -38,26 +41,31 @@ _SEEN = (
 )
 
 
-def find_derived(settings: Settings, as_of: datetime | None, known_at: datetime | None) -> Derived | None:
+def find_derived(
+    settings: Settings, as_of: datetime | None, known_at: datetime | None, *, with_labels: bool = True
+) -> Derived | None:
     """Open the derived tables for a question; the caller keeps the lake's files where they are.
 
     Args:
         settings: The workspace.
         as_of: The question's time.
         known_at: The question's time of receipt.
+        with_labels: Whether anything is asked of messages; else the table of labels is left aside.
 
     Returns:
         None where they are missing, stale, behind by more than a quarter, or could give another answer than the lake.
     """
     if known_at is not None or not _is_shipped(settings):
         return None
-    days, labels = (survey(settings, table) for table in (USER_DAYS, USER_LABELS))
-    for found in (days, labels):
+    tables = (USER_DAYS, USER_LABELS) if with_labels else (USER_DAYS,)
+    surveys = {table.name: survey(settings, table) for table in tables}
+    for found in surveys.values():
         if found.manifest is None or found.size(fresh=True) > max(_FRESH, found.size() // 4):
             return None
         if any(_DATE.fullmatch(name.split("/", 1)[0]) is None for name in found.fresh):
             return None
-    derived = Derived(settings, as_of, days, labels)
+    labels = surveys.get(USER_LABELS.name, Survey(None, {}, {}))
+    derived = Derived(settings, as_of, surveys[USER_DAYS.name], labels)
     return derived if derived.end_day is None or _is_midnight(as_of, settings.timezone) else None
 
 
@@ -72,13 +80,19 @@ def _is_midnight(as_of: datetime | None, timezone: str) -> bool:
 
 def _is_shipped(settings: Settings, names: Sequence[str] = _VIEWS) -> bool:
     shipped = template_root() / "sql" / "lake"
+    own = settings.sql / "lake"
     try:
-        return settings.sql / "lake" == shipped or all(
-            (settings.sql / "lake" / f"{name}.sql").read_bytes() == (shipped / f"{name}.sql").read_bytes()
-            for name in names
+        return own == shipped or all(
+            _is_same(shipped, path, *stamp(path)) for path in (own / f"{name}.sql" for name in names)
         )
     except OSError:
         return False
+
+
+@lru_cache(256)
+def _is_same(shipped: Path, path: Path, size: int, changed: int) -> bool:
+    """Whether a file, at a time of change, is that of the same name among those shipped."""
+    return path.read_bytes() == (shipped / path.name).read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +118,21 @@ class Derived:
 
     @property
     def last(self) -> datetime | None:
-        """The time of the last event or message in the tables; None where they are empty."""
+        """The time of the last event or message in the tables, so far as they are open; None where they are empty."""
         parts = [*_parts(self.days), *_parts(self.labels)]
         if not parts:
             return None
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=max(part.last for part in parts))
+        return _EPOCH + timedelta(microseconds=max(part.last for part in parts))
+
+    @property
+    def first_event(self) -> datetime | None:
+        """A time before which there is no event; None where there is none at all."""
+        return _first(self.days)
+
+    @property
+    def first_message(self) -> datetime | None:
+        """A time before which there is no message; None where there is none at all."""
+        return _first(self.labels)
 
     def fresh_latest(self) -> str | None:
         """SQL of one row: `latest`, the time of the last event or message in the files beside the tables; None where
@@ -301,6 +325,13 @@ class Derived:
 
 def _parts(found: Survey) -> tuple[Part, ...]:
     return found.manifest.parts if found.manifest else ()
+
+
+def _first(found: Survey) -> datetime | None:
+    """The time of the first row in a table, or the beginning of the first day beside it."""
+    firsts = [_EPOCH + timedelta(microseconds=part.first) for part in _parts(found)]
+    days = [name.split("/", 1)[0].removeprefix("date=") for name in found.fresh]
+    return min([*firsts, *(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in days)], default=None)
 
 
 def _files(settings: Settings, table: Table, names: Iterable[str]) -> str:

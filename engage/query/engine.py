@@ -31,6 +31,7 @@ from engage.settings import Settings
 __all__ = ["Engine"]
 
 _Taken = TypeVar("_Taken")
+_QUESTIONS = 10_000  # until what is remembered of files that may be gone is forgotten
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -120,20 +121,25 @@ class Engine:
                 cursor.close()
 
     @contextmanager
-    def derived(self, as_of: datetime | None = None) -> Iterator[DerivedReading | None]:
+    def derived(self, as_of: datetime | None = None, *, with_labels: bool = True) -> Iterator[DerivedReading | None]:
         """Open the derived tables, where they give the same answer as the lake itself.
 
         All that is asked of what is opened is answered from the same files, whatever lands meanwhile.
 
         Args:
             as_of: As for :meth:`frame`.
+            with_labels: Whether anything is asked of messages; else only the table of events is opened.
 
         Yields:
             The tables; None where they are missing, stale or far behind: ask the lake then.
         """
         with self._storage.reading():
-            found = find_derived(self.settings, as_of, None)
-            yield DerivedReading(found, partial(self._told, as_of)) if found else None
+            found = find_derived(self.settings, as_of, None, with_labels=with_labels)
+            if found is None:
+                yield None
+                return
+            with closing(self._as_of(as_of)) as cursor:
+                yield DerivedReading(found, partial(self._told, cursor))
 
     def derived_frame(
         self,
@@ -141,6 +147,7 @@ class Engine:
         params: Mapping[str, object],
         *,
         as_of: datetime | None = None,
+        with_labels: bool = True,
     ) -> pl.DataFrame | None:
         """Run one select over the derived tables.
 
@@ -148,11 +155,12 @@ class Engine:
             build: Makes the select, or None where it cannot be asked of them; may still put values into `params`.
             params: As for :meth:`frame`.
             as_of: As for :meth:`frame`.
+            with_labels: As for :meth:`derived`.
 
         Returns:
             The result; None where the tables cannot answer.
         """
-        with self.derived(as_of) as reading:
+        with self.derived(as_of, with_labels=with_labels) as reading:
             query = build(reading.tables) if reading else None
             return reading.frame(query, params) if reading and query is not None else None
 
@@ -277,16 +285,18 @@ class Engine:
                 cursor.execute(f"set variable {name} = {literal(value)}")
         return cursor
 
-    def _told(self, as_of: datetime | None, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+    def _told(
+        self, cursor: duckdb.DuckDBPyConnection, query: str, params: Mapping[str, object] | None = None
+    ) -> pl.DataFrame:
         """The answer of the derived tables, whose SQL is ours: where a fault stands in it is of no use to anybody."""
-        with closing(self._as_of(as_of)) as cursor:
-            try:
-                return cursor.sql(query, params=dict(params) if params else None).pl()
-            except duckdb.Error as error:
-                raise explained(error, self._views) from error
+        try:
+            return cursor.sql(query, params=dict(params) if params else None).pl()
+        except duckdb.Error as error:
+            raise explained(error, self._views) from error
 
     def _open(self, folders: list[str]) -> None:
         self._readable = folders
+        self._asked = 0
         self._views = ViewSet(self.settings.sql)
         self._connection = connect(self.settings, folders)
         # With a function of ours in it, a connection that is left to the interpreter's end is told of as a leak.
@@ -294,7 +304,8 @@ class Engine:
 
     def _refresh(self) -> None:
         folders = readable(self.settings)
-        if folders != self._readable:  # one came or went, and what may be read is locked
+        self._asked += 1
+        if folders != self._readable or self._asked > _QUESTIONS:  # one came or went, and what may be read is locked
             self._close.detach()  # it ends with the last of its cursors, which would end with it if it were closed
             self._open(folders)
         self._views.refresh(self._connection)

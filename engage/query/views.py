@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,16 +36,16 @@ class ViewSet:
 
     def __init__(self, sql: Path) -> None:
         self._sql = sql
-        self._seen: tuple[tuple[str, int, int], ...] | None = None
+        self._seen: tuple[tuple[str, str, int, int], ...] | None = None
         self.broken: dict[str, str] = {}
         self.names: dict[str, Path] = {}
 
     def refresh(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make, replace and drop views so that they are what the files say."""
-        files = [(schema, path) for folder, schema in VIEW_FOLDERS.items() for path in self._files(folder)]
-        seen = tuple((str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for _, path in files)
+        seen = tuple(self._files())
         if seen == self._seen:
             return
+        files = [(schema, Path(path)) for schema, path, _, _ in seen]
         for schema in VIEW_FOLDERS.values():
             if schema != "main":
                 connection.execute(f'drop schema if exists "{schema}" cascade')
@@ -84,9 +85,13 @@ class ViewSet:
             found = f"sql/{folder}/{name.removeprefix('segments.')}.sql", fault.split("\n", 1)[0]
         return found
 
-    def _files(self, folder: str) -> Iterable[Path]:
-        with contextlib.suppress(FileNotFoundError):
-            yield from sorted((self._sql / folder).glob("*.sql"))
+    def _files(self) -> Iterable[tuple[str, str, int, int]]:
+        """Each file's schema, path, time of change and size; asked before every query, so that it must be quick."""
+        for folder, schema in VIEW_FOLDERS.items():
+            with contextlib.suppress(FileNotFoundError), os.scandir(self._sql / folder) as entries:
+                for entry in sorted((one for one in entries if one.name.endswith(".sql")), key=lambda one: one.name):
+                    status = entry.stat()
+                    yield schema, entry.path, status.st_mtime_ns, status.st_size
 
     def _create(self, connection: duckdb.DuckDBPyConnection, waiting: list[tuple[str, SqlFile]]) -> None:
         """Create views, those before that others name; in rounds, should a name have been missed."""

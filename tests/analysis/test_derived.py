@@ -24,7 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engage
-from engage.analysis.bitmaps import bit_counts, first_counts, pair_counts
+from engage.analysis.bitmaps import pair_counts
+from engage.analysis.followed import bit_counts, first_counts
 from engage.analysis.retention_days import latest
 from engage.lake.derived.folding import fold
 from engage.lake.derived.manifest import survey
@@ -99,7 +100,12 @@ def questions(dice: random.Random, zone: str) -> list[tuple[str, dict[str, Any]]
             "as_of": dice.choice((None, midnight, midnight + timedelta(hours=5), datetime(2027, 1, 1, tzinfo=UTC))),
         }
         if dice.random() < 0.5:
-            question |= {"date_from": "2025-12-22", "date_to": dice.choice(("2026-01-10", "2026-03-20", "2026-04-20"))}
+            question |= {
+                "date_from": dice.choice(("2025-12-01", "2025-12-22")),
+                "date_to": dice.choice(("2026-01-10", "2026-03-20", "2026-04-20")),
+            }
+        if dice.random() < 0.5:
+            question["cohorts"] = dice.choice((1, 3, 20))
         mode = dice.choice(("on", "on_or_after", "bracket"))
         question |= {"mode": mode} | ({"brackets": [1, 3, 30]} if mode == "bracket" else {})
         if dice.random() < 0.4:
@@ -261,45 +267,58 @@ def test_segments_are_the_same_people_on_both_roads(seed: int, zone: str, state:
         assert workspace.engine.people_frame(everything, as_of=as_of).equals(known)
 
 
-PEOPLE = st.lists(st.tuples(st.integers(0, 2**70 - 1), st.integers(0, 2**70 - 1)), max_size=150)
+PEOPLE = st.lists(st.tuples(st.integers(0, 2**130 - 1), st.integers(0, 2**130 - 1)), max_size=150)
 
 
 @pytest.mark.parametrize("until_the_end", [False, True])
-@pytest.mark.parametrize("spans", [[(1, 1), (2, 4), (60, 80)], [(1, 1), (2, 2), (3, 3)], []])
-@given(people=PEOPLE, often=st.sampled_from([1, 800]), threads=st.sampled_from([1, 2]))
+@pytest.mark.parametrize(
+    "spans", [[(1, 1), (2, 4), (60, 80)], [(1, 1), (2, 2), (3, 3)], [(k, k) for k in range(5, 75)], [(200, 200)], []]
+)
+@given(
+    people=PEOPLE,
+    periods=st.sampled_from([40, 70, 130]),
+    often=st.sampled_from([1, 800]),
+    threads=st.sampled_from([1, 2]),
+)
 def test_pairs_are_counted_as_one_by_one(
-    people: list[tuple[int, int]], often: int, threads: int, spans: list[tuple[int, int]], until_the_end: bool
+    people: list[tuple[int, int]],
+    periods: int,
+    often: int,
+    threads: int,
+    spans: list[tuple[int, int]],
+    until_the_end: bool,
 ) -> None:
-    columns = [_words([person[side] for person in people] * often) for side in (0, 1)]
+    people = [(start % 2**periods, returned % 2**periods) for start, returned in people]
+    columns = [_words([person[side] for person in people] * often, periods) for side in (0, 1)]
     first = [(start & -start, returned) for start, returned in people if start]
     begun = np.array([start.bit_length() - 1 for start, _ in first] * often, np.int32)
-    how: dict[str, Any] = {"until_the_end": until_the_end, "threads": threads}
-    found = pair_counts(columns[0], columns[1], 70, spans, **how)
-    found_first = first_counts(begun, _words([returned for _, returned in first] * often), 70, spans, **how)
-    same = pair_counts(columns[1], columns[1], 70, spans, **how)
+    found = pair_counts(columns[0], columns[1], periods, spans, until_the_end=until_the_end, threads=threads)
+    same = pair_counts(columns[1], columns[1], periods, spans, until_the_end=until_the_end, threads=threads)
+    back = _words([returned for _, returned in first] * often, periods)
+    found_first = first_counts(begun, back, periods, spans, until_the_end=until_the_end)
     here = [returned for _, returned in people if returned]
-    found_lowest = first_counts(None, _words(here * often), 70, spans, **how)
+    found_lowest = first_counts(None, _words(here * often, periods), periods, spans, until_the_end=until_the_end)
     lowest = [(returned & -returned, returned) for returned in here]
     returns = [(returned, returned) for _, returned in people]
     for counted, those in ((found, people), (found_first, first), (found_lowest, lowest), (same, returns)):
-        for period in (0, 1, 9, 63, 64, 69):
+        for period in {0, 1, 9, 39, min(63, periods - 1), min(64, periods - 1), periods - 1}:
             started = [returned for start, returned in those if start >> period & 1]
             expected = [len(started)]
             for low, high in spans:
-                last = 69 if until_the_end else high
+                last = periods if until_the_end else high
                 expected.append(sum(any(r >> period + k & 1 for k in range(low, last + 1)) for r in started))
             assert counted[period].tolist() == [often * number for number in expected]
 
 
 @given(people=st.lists(st.integers(0, 2**128 - 1), max_size=150), often=st.just(1000))
 def test_bits_are_counted(people: list[int], often: int) -> None:
-    assert bit_counts(_words(people * often), 100).tolist() == [
+    assert bit_counts(_words(people * often, 100), 100).tolist() == [
         often * sum(one >> k & 1 for one in people) for k in range(100)
     ]
 
 
-def _words(numbers: list[int]) -> list[npt.NDArray[np.uint64]]:
-    return [np.array([number >> shift & 2**64 - 1 for number in numbers], np.uint64) for shift in (0, 64)]
+def _words(numbers: list[int], periods: int) -> list[npt.NDArray[np.uint64]]:
+    return [np.array([number >> shift & 2**64 - 1 for number in numbers], np.uint64) for shift in range(0, periods, 64)]
 
 
 def test_times_of_receipt_and_own_views_are_answered_by_the_lake(workspace: engage.Workspace) -> None:

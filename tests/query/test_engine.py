@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import engage
@@ -242,3 +244,28 @@ def test_a_folder_that_comes_while_questions_are_asked_can_be_read(filled: engag
     assert filled.sql(query).item() == 1
     assert asked.sql("select count(*) from events").fetchall() == [(3,)]
     asked.close()
+
+
+def test_a_file_replaced_under_its_name_is_read_anew(filled: engage.Workspace) -> None:
+    (file,) = (filled.settings.lake / "events" / "date=2026-03-01").glob("*.parquet")
+    table = pq.read_table(file)
+    for users in (["c"], ["d", "e"], ["f"]):
+        assert table.num_rows == 1
+        rows = [table.set_column(table.column_names.index("user_id"), "user_id", pa.array([user])) for user in users]
+        pq.write_table(pa.concat_tables(rows), file)
+        found = filled.sql("select user_id from events where event_time >= '2026-03-01' order by all")
+        assert found["user_id"].to_list() == users
+
+
+def test_a_connection_is_replaced_at_times(filled: engage.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engage.query.engine._QUESTIONS", 3)
+    connections = []
+    for _ in range(9):
+        assert filled.sql("select count(*) from events").item() == 3
+        if filled.engine._connection not in connections:
+            connections.append(filled.engine._connection)
+    with filled.engine.derived() as reading:
+        assert reading is None
+    assert len(connections) == 3
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: filled.sql("select count(*) from events").item(), range(40))) == {3}

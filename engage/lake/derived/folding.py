@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _BYTES = 16 * 2**20  # of fresh files, worth a fold after a landing
 _FILES = 200
+_ROW_GROUP = 61_440  # rows; what one event or label has is read by several threads
 _DELTAS = 8  # young parts of a year that are merged
 
 
@@ -178,9 +179,7 @@ def _renew(
     fresh, everything = (_read(lake / name for name in files) for files in (names, every))
     name = f"state/{batch.batch_id}.parquet"
     target = _copied(connection, batch, table, f"({table.renew(old, fresh, everything)})", name)
-    facts = "count(*), count(*) filter (where is_anonymous), coalesce(max(epoch_us(updated_at)), 0)"
-    rows, anonymous, last = connection.sql(f"select {facts} from {_read([target])}").fetchall()[0]
-    return Part(name, 0, int(rows), int(anonymous), int(last), True)
+    return _part(connection, target, name, 0, "is_anonymous", ("updated_at", "updated_at"), is_base=True)
 
 
 def _write(
@@ -188,15 +187,32 @@ def _write(
 ) -> Part:
     name = f"year={year}/{batch.batch_id}{'-base' if is_base else ''}.parquet"
     target = _copied(connection, batch, table, source, name)
-    facts = f"count(*), count(*) filter (where {table.stranger}), max(epoch_us(last_at))"
-    rows, anonymous, last = connection.sql(f"select {facts} from {_read([target])}").fetchall()[0]
-    return Part(name, year, int(rows), int(anonymous), int(last), is_base)
+    return _part(connection, target, name, year, table.stranger, ("first_at", "last_at"), is_base=is_base)
+
+
+def _part(
+    connection: duckdb.DuckDBPyConnection,
+    target: Path,
+    name: str,
+    year: int,
+    stranger: str,
+    times: tuple[str, str],
+    *,
+    is_base: bool,
+) -> Part:
+    """What the manifest says of a file."""
+    spanned = f"coalesce(min(epoch_us({times[0]})), 0), coalesce(max(epoch_us({times[1]})), 0)"
+    facts = f"count(*), count(*) filter (where {stranger}), {spanned}"
+    rows, anonymous, first, last = connection.sql(f"select {facts} from {_read([target])}").fetchall()[0]
+    return Part(name, year, int(rows), int(anonymous), int(first), int(last), is_base)
 
 
 def _copied(connection: duckdb.DuckDBPyConnection, batch: Batch, table: Table | State, source: str, name: str) -> Path:
     target = batch.folder / "derived" / table.name / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    options = copy_options("lz4_raw" if isinstance(table, State) else "uncompressed")
+    options = (
+        copy_options("lz4_raw") if isinstance(table, State) else copy_options("uncompressed", row_group=_ROW_GROUP)
+    )
     connection.execute(f"copy (select * from {source} order by {table.order}) to {text(target)} ({options})")
     return target
 

@@ -20,7 +20,7 @@ from engage.settings import Settings
 
 __all__ = ["Manifest", "Part", "Stamp", "Survey", "folder", "manifest_file", "stamp", "survey"]
 
-_VERSION = f"2, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
+_VERSION = f"3, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
 
 Stamp = tuple[int, int]
 """A file's size in bytes and time of change in nanoseconds."""
@@ -35,7 +35,8 @@ class Part:
         year: The year all its rows are of; 0 for a state.
         rows: How many.
         anonymous: How many of them are of strangers.
-        last: The latest time in them, in microseconds since 1970.
+        first: The earliest time in them, in microseconds since 1970.
+        last: The latest one.
         is_base: Whether it was merged from others; the others are small and young.
     """
 
@@ -43,6 +44,7 @@ class Part:
     year: int
     rows: int
     anonymous: int
+    first: int
     last: int
     is_base: bool = False
 
