@@ -50,7 +50,9 @@ def _(campaigns, labels, names, segments, suggested):
 
         {mode} {brackets}
 
-        {segment} {label} {campaign} {rest} {breakdown}
+        {segment} {label} {campaign} {rest}
+
+        {where} {breakdown}
         """).batch(
         start=mo.ui.dropdown(names, value=suggested[0] if suggested else None, label="They did", searchable=True),
         kind=mo.ui.dropdown(_kinds, value="for the first time", label="counted", allow_select_none=False),
@@ -64,6 +66,7 @@ def _(campaigns, labels, names, segments, suggested):
         label=mo.ui.dropdown(labels, label="Sent the label"),
         campaign=mo.ui.dropdown(campaigns, label="Sent the campaign"),
         rest=mo.ui.checkbox(label="beside everyone else"),
+        where=mo.ui.text(placeholder="amount >= 10 and plan = 'pro'", label="Only events with", debounce=True),
         breakdown=mo.ui.text(placeholder="profile.country", label="By property", debounce=True),
     )
     question
@@ -91,13 +94,14 @@ def _(question):
     )
     brackets = [int(one) for one in _lengths]
     breakdown = asked["breakdown"].strip() or None
+    where = pages.read_conditions(asked["where"])
     is_against = bool(asked["rest"] and whose and not breakdown)
     unit = "bracket" if brackets else asked["period"]
-    return asked, brackets, breakdown, is_against, unit, whose
+    return asked, brackets, breakdown, is_against, unit, where, whose
 
 
 @app.cell
-def _(asked, brackets, breakdown, is_against, whose, ws):
+def _(asked, brackets, breakdown, is_against, where, whose, ws):
     table = pages.tried(
         lambda: ws.retention(
             start_event=asked["start"],
@@ -109,6 +113,7 @@ def _(asked, brackets, breakdown, is_against, whose, ws):
             window=asked["window"],
             mode="bracket" if brackets else asked["mode"],
             brackets=brackets or None,
+            where=where,
             breakdown=breakdown,
             against_rest=is_against,
             with_ongoing=True,

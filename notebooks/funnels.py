@@ -58,6 +58,8 @@ def _(labels, many_choice, names, segments, suggested):
 
         {within} {order} {exclude}
 
+        {where}
+
         {label} {segment} {breakdown}
         """
         )
@@ -68,6 +70,7 @@ def _(labels, many_choice, names, segments, suggested):
             exclude=mo.ui.dropdown(names, label="Not if they did", searchable=True),
             label=mo.ui.dropdown(labels, label="Sent the label"),
             segment=mo.ui.dropdown(segments, label="In the segment"),
+            where=mo.ui.text(placeholder="amount >= 50", label="The last of them with", debounce=True),
             breakdown=mo.ui.text(label="By property", debounce=True),
         )
         .form(submit_button_label="Count", bordered=False)
@@ -88,6 +91,9 @@ def _(question, suggested):
         "label": asked.get("label"),
         "segment": asked.get("segment"),
     }
+    _where = pages.read_conditions(asked.get("where", ""))
+    if steps and _where:
+        steps[-1] = {"event": steps[-1], "where": _where}
     breakdown = asked.get("breakdown") or None
     return breakdown, options, steps
 

@@ -40,6 +40,7 @@ def _(names, ws):
     measure_choice = mo.ui.dropdown(_measures, value="how often", label="Count", allow_select_none=False)
     amount_text = mo.ui.text(value="amount", label="the property (for sums)", debounce=True)
     property_text = mo.ui.text(placeholder="plan", label="By property", debounce=True)
+    where_text = mo.ui.text(placeholder="amount >= 10", label="Only events with", debounce=True)
     period_choice = mo.ui.dropdown(["day", "week", "month"], value="day", label="Each", allow_select_none=False)
     span_choice = mo.ui.dropdown(
         {"the last 30 days": 30, "the last 90 days": 90, "the last 12 months": 365, "all there is": 0},
@@ -51,7 +52,7 @@ def _(names, ws):
         [
             mo.hstack([label_choice, segment_choice, span_choice], justify="start", wrap=True),
             mo.hstack([events_choice, period_choice, property_text], justify="start", wrap=True),
-            mo.hstack([measure_choice, amount_text], justify="start", wrap=True),
+            mo.hstack([measure_choice, amount_text, where_text], justify="start", wrap=True),
         ]
     )
     return (
@@ -63,6 +64,7 @@ def _(names, ws):
         property_text,
         segment_choice,
         span_choice,
+        where_text,
     )
 
 
@@ -75,7 +77,7 @@ def _(label_choice, last, segment_choice, span_choice):
 
 
 @app.cell
-def _(amount_text, events_choice, measure_choice, period_choice, property_text, spanned, ws):
+def _(amount_text, events_choice, measure_choice, period_choice, property_text, spanned, where_text, ws):
     mo.stop(not events_choice.value, mo.callout(mo.md("Choose an event."), kind="info"))
     _is_sum, _amount = measure_choice.value == "sum", amount_text.value.strip()
     mo.stop(_is_sum and not _amount, mo.callout(mo.md("Name the property to sum, e.g. `amount`."), kind="info"))
@@ -84,6 +86,7 @@ def _(amount_text, events_choice, measure_choice, period_choice, property_text, 
             events_choice.value,
             measure=measure_choice.value,
             amount=_amount if _is_sum else None,
+            where=pages.read_conditions(where_text.value),
             breakdown=property_text.value.strip() or None,
             period=period_choice.value,
             **spanned,

@@ -99,8 +99,21 @@ def selector_name(selector: Selector) -> str:
     """What a selector means, in words."""
     name = selector.get("event") if isinstance(selector, Mapping) else selector
     where = selector.get("where") if isinstance(selector, Mapping) else None
-    conditions = ", ".join(f"{key} {value}" for key, value in (where or {}).items())
+    conditions = " and ".join(_in_words(key, value) for key, value in (where or {}).items())
     return (name or "any activity") + (f" ({conditions})" if conditions else "")
+
+
+def _in_words(name: str, condition: Any) -> str:
+    if not isinstance(condition, Mapping):
+        condition = {"is_not_set": True} if condition is None else {"in" if _is_list(condition) else "eq": condition}
+    elif "op" in condition:
+        condition = {condition["op"]: condition.get("value")}
+    told = []
+    for operator, value in condition.items():
+        sign = (_COMPARED | {"ne": "≠"}).get(operator, operator.replace("_", " "))
+        shown = "" if operator in ("is_set", "is_not_set") else ", ".join(map(str, value)) if _is_list(value) else value
+        told.append(f"{name} {sign} {shown}".strip())
+    return " and ".join(told)
 
 
 def property_condition(name: str, condition: Any, binder: Binder, properties: str = "properties") -> str:

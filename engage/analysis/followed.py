@@ -12,7 +12,7 @@ from engage.lake.derived.user_days import WORD
 
 __all__ = ["bit_counts", "first_counts"]
 
-_BLOCK = 1 << 15  # people; what is made on the way stays small
+_BLOCK = 1 << 15  # people, at least; what is made on the way stays small
 _OCTETS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float64)
 
 
@@ -38,9 +38,10 @@ def first_counts(
         One row a period: who started, then who returned in each span.
     """
     found = np.zeros((periods, len(spans) + 1), np.int64)
-    for low in range(0, len(returns[0]), _BLOCK):
-        words = [column[low : low + _BLOCK] for column in returns]
-        start = _lowest(words) if begun is None else begun[low : low + _BLOCK].astype(np.uint16)
+    block = max(_BLOCK, periods << 8)  # no fewer than there are tallies
+    for low in range(0, len(returns[0]), block):
+        words = [column[low : low + block] for column in returns]
+        start = _lowest(words) if begun is None else begun[low : low + block].astype(np.uint16)
         found[:, 0] += np.bincount(start, minlength=periods)
         if spans:
             own = _from_start(words, start, spans, until_the_end=until_the_end)

@@ -10,6 +10,7 @@ import polars as pl
 from engage.analysis.retention_lift import compared
 from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, say, show
+from engage.cli.selectors import CONDITIONS, EVENT
 from engage.workspace import Workspace
 
 __all__ = ["lift", "retention", "show_label_retention"]
@@ -41,9 +42,14 @@ def show_label_retention(workspace: Workspace, label: str, days: int, as_of: str
 @click.command()
 @click.option("--label", help="Of those sent a message with this label.")
 @click.option("--days", default=30, show_default=True, help="How many days (or other periods) to follow.")
-@click.option("--start-event", help="What starts a cohort, without --label.")
-@click.option("--return-event", help="What counts as coming back.  [default: anything]")
+@click.option(
+    "--start-event", type=EVENT, help="What starts a cohort, without --label: Charged, Charged[amount >= 10]."
+)
+@click.option("--return-event", type=EVENT, help="What counts as coming back.  [default: anything]")
+@click.option("--where", type=CONDITIONS, metavar="CONDITIONS", help="What holds of both: \"screen = 'cart'\".")
+@click.option("--at-least", "minimum_occurrences", type=click.IntRange(1), help="How often in a period to be back.")
 @click.option("--period", type=click.Choice(["hour", "day", "week", "month"]), default="day", show_default=True)
+@click.option("--week-start", metavar="WEEKDAY", help="The weekday a week begins on.  [default: the workspace's]")
 @click.option("--kind", type=click.Choice(["recurring", "first_time", "first_ever"]))
 @click.option("--date-from", metavar="DAY", help="The first cohort's day.")
 @click.option("--date-to", metavar="DAY", help="The last day that is looked at.  [default: the last event's]")

@@ -9,8 +9,10 @@ from typing import Any
 import click
 import polars as pl
 
+from engage.analysis.events import Selector
 from engage.cli.options import as_of_option, opened
 from engage.cli.output import format_option, say, show
+from engage.cli.selectors import EVENT
 
 __all__ = ["active", "funnel", "paths", "rfm", "stickiness", "trends", "uninstalls"]
 
@@ -52,10 +54,10 @@ def _give(table: pl.DataFrame, format_: str, output: Path | None, percent: Seque
 
 
 @click.command()
-@click.argument("steps", nargs=-1, required=True)
+@click.argument("steps", nargs=-1, required=True, type=EVENT)
 @click.option("--within", default="7 days", show_default=True, help="The time from the first step to the last.")
 @click.option("--order", type=click.Choice(["ordered", "strict", "any"]), default="ordered", show_default=True)
-@click.option("--exclude", multiple=True, metavar="EVENT", help="An event that spoils an attempt.")
+@click.option("--exclude", multiple=True, type=EVENT, help="An event that spoils an attempt.")
 @click.option("--breakdown", metavar="PROPERTY", help="By this property of the first step.")
 @click.option("--users", "step", type=int, metavar="STEP", help="List who reached this step (1 is the first).")
 @click.option("--dropped", type=int, metavar="STEP", help="List who reached the step before this one and no further.")
@@ -65,7 +67,7 @@ def _give(table: pl.DataFrame, format_: str, output: Path | None, percent: Seque
 @click.pass_context
 def funnel(
     context: click.Context,
-    steps: tuple[str, ...],
+    steps: tuple[Selector, ...],
     within: str,
     step: int | None,
     dropped: int | None,
@@ -75,7 +77,10 @@ def funnel(
     output: Path | None,
     **question: Any,
 ) -> None:
-    """How many went through STEPS, each an event's name, and how long it took them."""
+    """How many went through STEPS, each an event's name, and how long it took them.
+
+    With conditions on its properties a step is Viewed[price >= 10 and color in ('red', 'blue')].
+    """
     workspace, names = opened(context), list(steps)
     is_dropped, place = dropped is not None, dropped or step or 1
     if save is not None:
@@ -93,20 +98,22 @@ def funnel(
 
 
 @click.command()
-@click.argument("events", nargs=-1, required=True)
+@click.argument("events", nargs=-1, required=True, type=EVENT)
 @_period_option
 @click.option("--measure", type=click.Choice(["count", "users", "sum"]), default="count", show_default=True)
 @click.option("--amount", metavar="PROPERTY", help="What is summed.")
 @click.option("--breakdown", metavar="PROPERTY", help="By this property.")
 @_answering
 @click.pass_context
-def trends(context: click.Context, events: tuple[str, ...], format_: str, output: Path | None, **question: Any) -> None:
+def trends(
+    context: click.Context, events: tuple[Selector, ...], format_: str, output: Path | None, **question: Any
+) -> None:
     """How often EVENTS happened, to how many people, or for how much, period by period."""
     _give(opened(context).trends(list(events), **question), format_, output)
 
 
 @click.command()
-@click.option("--event", help="What counts as active.  [default: anything]")
+@click.option("--event", type=EVENT, help="What counts as active.  [default: anything]")
 @_answering
 @click.pass_context
 def active(context: click.Context, format_: str, output: Path | None, **question: Any) -> None:
@@ -115,7 +122,7 @@ def active(context: click.Context, format_: str, output: Path | None, **question
 
 
 @click.command()
-@click.option("--event", help="What counts as active.  [default: anything]")
+@click.option("--event", type=EVENT, help="What counts as active.  [default: anything]")
 @_period_option
 @click.option("--periods", default=30, show_default=True, help="How many, the last included.")
 @_answering
@@ -128,7 +135,7 @@ def stickiness(context: click.Context, start: str | None, format_: str, output: 
 
 
 @click.command()
-@click.argument("event")
+@click.argument("event", type=EVENT)
 @click.option("--before", "direction", flag_value="before", help="What happened before it.")
 @click.option("--after", "direction", flag_value="after", default="after", help="What happened after it.  [default]")
 @click.option("--depth", default=4, show_default=True, help="How many steps.")
@@ -136,13 +143,13 @@ def stickiness(context: click.Context, start: str | None, format_: str, output: 
 @click.option("--within", default="1 day", show_default=True, help="How far from the event.")
 @_answering
 @click.pass_context
-def paths(context: click.Context, event: str, format_: str, output: Path | None, **question: Any) -> None:
+def paths(context: click.Context, event: Selector, format_: str, output: Path | None, **question: Any) -> None:
     """What people do after EVENT, or did before it."""
     _give(opened(context).paths(event, **question), format_, output)
 
 
 @click.command()
-@click.option("--event", default="Charged", show_default=True, help="What a purchase is.")
+@click.option("--event", type=EVENT, default="Charged", show_default=True, help="What a purchase is.")
 @click.option("--amount", default="amount", show_default=True, help="The property that says for how much.")
 @click.option("--users", "is_users", is_flag=True, help="Every customer's scores instead.")
 @_answering

@@ -1,6 +1,6 @@
 """What the notebooks share, so that they look and behave alike: navigation, links, words, tables, drafts, previews."""
 
-from engage.pages.choices import event_names, sent_values
+from engage.pages.choices import event_names, read_conditions, sent_values
 from engage.pages.drafts import Draft
 from engage.pages.frames import framed
 from engage.pages.navigation import PAGES, header, link, moments, opened, origin, user_name
@@ -39,6 +39,7 @@ __all__ = [
     "nothing",
     "opened",
     "origin",
+    "read_conditions",
     "sent_values",
     "table",
     "tried",

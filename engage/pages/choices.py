@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import marimo as mo
 
+from engage.analysis import written_conditions
 from engage.pages.shown import empty_lake, tried
 from engage.workspace import Workspace
 
-__all__ = ["event_names", "sent_values"]
+__all__ = ["event_names", "read_conditions", "sent_values"]
 
 
 def event_names(ws: Workspace, missing: str) -> list[str]:
@@ -20,6 +23,15 @@ def event_names(ws: Workspace, missing: str) -> list[str]:
     names: list[str] = tried(ws.event_counts)["event_name"].to_list()
     mo.stop(not names, empty_lake(missing))
     return names
+
+
+def read_conditions(text: str) -> dict[str, Any] | None:
+    """Conditions on properties as somebody wrote them, None for none; where they are wrong, the cell ends with why.
+
+    Args:
+        text: As for :func:`engage.analysis.written_conditions.read_conditions`.
+    """
+    return tried(lambda: written_conditions.read_conditions(text)) if text.strip() else None
 
 
 def sent_values(ws: Workspace, *columns: str) -> list[list[str]]:

@@ -134,10 +134,15 @@ def test_cohorts_are_set_beside_everyone_else(
     page.get_by_placeholder("1, 3, 7").fill("1, 3")
     page.get_by_placeholder("1, 3, 7").press("Tab")
     page.get_by_text("that bracket is yet to come").wait_for()
+    page.get_by_label("Only events with").fill("amount >")
+    page.get_by_label("Only events with").press("Tab")
+    page.get_by_text("'amount >' is not understood").wait_for()
+    page.get_by_label("Only events with").fill("amount >= 20")
+    page.get_by_label("Only events with").press("Tab")
     page.get_by_text("As a table").click()
     wanted = demo.retention(
         start_event=demo.suggest_funnel()[-1], kind="first_time", period="week", cohorts=12, mode="bracket",
-        brackets=[1, 3], segment="repeat_buyers", against_rest=True,
+        brackets=[1, 3], where={"amount": {"gte": 20}}, segment="repeat_buyers", against_rest=True,
     ).filter(period=1, breakdown="repeat_buyers").row(0, named=True)  # fmt: skip
     row = page.get_by_role("row").filter(has_text=str(wanted["cohort"]))
     row.get_by_text(f"{wanted['rate']:.1%}", exact=True).first.wait_for()
