@@ -78,10 +78,10 @@ def _later(
     if until_the_end:
         back = np.bitwise_or.accumulate(back[::-1], axis=0)[::-1]
         spans = [(low, low) for low, _ in spans]
-    missing = periods + max((high for _, high in spans), default=0) - len(back)
-    if missing > 0:  # beyond the last period nobody is back
-        back = np.concatenate([back, np.zeros((missing, back.shape[1]), np.uint64)])
     if spans and all(low == high == spans[0][0] + place for place, (low, high) in enumerate(spans)):
+        missing = periods + spans[-1][1] - len(back)
+        if missing > 0:  # beyond the last period nobody is back
+            back = np.concatenate([back, np.zeros((missing, back.shape[1]), np.uint64)])
         rows = np.lib.stride_tricks.sliding_window_view(back[spans[0][0] :], len(spans), axis=0).transpose(0, 2, 1)
         return lambda first, size: rows[first : first + size]
 

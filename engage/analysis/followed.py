@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engage.analysis.bitmaps import Counts, Words
 from engage.lake.derived.user_days import WORD
 
-__all__ = ["bit_counts", "first_counts"]
+__all__ = ["bit_counts", "first_counts", "followed_counts"]
 
 _BLOCK = 1 << 15  # people, at least; what is made on the way stays small
 _OCTETS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float64)
@@ -49,6 +49,27 @@ def first_counts(
     return found
 
 
+def followed_counts(begun: NDArray[np.integer], returns: Sequence[Words], periods: int) -> Counts:
+    """Count, of people who started in one period each, who returned in each of the periods after their own.
+
+    Args:
+        begun: The period each person started in.
+        returns: Columns of words, one row a person; bit k of column j is period 64 j + k.
+        periods: How many periods people are followed for.
+
+    Returns:
+        How many people there are, then how many returned in the first period after their own start, the second, ….
+    """
+    found = np.zeros(periods + 1, np.int64)
+    found[0] = len(begun)
+    spans = [(period, period) for period in range(1, periods + 1)]
+    for low in range(0, len(begun) if spans else 0, _BLOCK):
+        words = [column[low : low + _BLOCK] for column in returns]
+        start = begun[low : low + _BLOCK].astype(np.uint16)
+        found[1:] += _tallied(None, 1, _from_start(words, start, spans, until_the_end=False), periods)[0]
+    return found
+
+
 def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
     """Count, for each period, whose bit is set.
 
@@ -59,7 +80,7 @@ def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
     found = np.zeros(periods, np.int64)
     for low in range(0, len(columns[0]), _BLOCK):
         words = [column[low : low + _BLOCK] for column in columns]
-        found += _tallied(np.zeros(len(words[0]), np.uint16), 1, words, periods)[0]
+        found += _tallied(None, 1, words, periods)[0]
     return found
 
 
@@ -129,15 +150,18 @@ def _ever_after(words: list[Words]) -> list[Words]:
     return found[::-1]
 
 
-def _tallied(group: NDArray[np.uint16], groups: int, words: Sequence[Words], bits: int) -> Counts:
+def _tallied(group: NDArray[np.uint16] | None, groups: int, words: Sequence[Words], bits: int) -> Counts:
     """Count whose bits are set, in each group: eight bits at once, by how often each of their 256 values occurs."""
-    key = group.astype(np.intp)
-    key <<= 8
-    keys = np.empty_like(key)  # to be made once, for it takes time
+    key = keys = None
+    if group is not None:
+        key = group.astype(np.intp)
+        key <<= 8
+        keys = np.empty_like(key)  # to be made once, for it takes time
     found = np.zeros((groups, -(-bits // 8) * 8))
     for octet in range(-(-bits // 8)):
         word, place = divmod(octet, 8)
         values = words[word].view(np.uint8)[place::8]
-        often = np.bincount(np.add(key, values, out=keys), minlength=groups << 8).reshape(groups, 256)
+        told = values if key is None else np.add(key, values, out=keys)
+        often = np.bincount(told, minlength=groups << 8).reshape(groups, 256)
         found[:, octet * 8 : octet * 8 + 8] = often.astype(np.float64) @ _OCTETS
     return found[:, :bits].astype(np.int64)

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engage.analysis.events import Binder
-from engage.analysis.followed import bit_counts, first_counts
+from engage.analysis.followed import bit_counts, followed_counts
 from engage.analysis.masks import DerivedMasks, Span
 from engage.analysis.periods import Calendar
 from engage.analysis.retention_days import LONGEST, latest, words_of
@@ -167,21 +167,17 @@ def _of_derived(asked: _Asked, last: datetime, reading: DerivedReading) -> _Coun
     else:
         returns = ", ".join(f"coalesce(m{k}, {NOTHING}) as r{k}" for k in range(span.words))
         query = (
-            f"with started as materialized (select user_id, ({calendar.sql('begun_at')} - {span.first})::usmallint "
-            f"as begun from ({masks.sent(event, label)})), returned as ({masks.done(None, with_begun=False)}) "
-            f"select begun, {returns} from started left join returned using (user_id)"
+            f"select ({calendar.sql('started.begun_at')} - {span.first})::usmallint as begun, {returns} "
+            f"from ({masks.sent(event, label)}) as started "
+            f"left join ({masks.done(None, with_begun=False)}) as returned using (user_id)"
         )
     found = reading.frame(query)
     if not found.height:
         return _NOBODY
-    counts = first_counts(
-        found["begun"].to_numpy(),
-        words_of(found, "r", span.words),
-        span.last - span.first + 1,
-        [(day, day) for day in range(1, asked.days + 1)],
-    )
-    begun = np.trim_zeros(counts[:, 0], "f")  # the first message of all may have been another one
-    return begun, counts.sum(axis=0)
+    start = found["begun"].to_numpy()
+    begun = np.bincount(start, minlength=span.last - span.first + 1)
+    begun = np.trim_zeros(begun, "f")  # the first message of all may have been another one
+    return begun, followed_counts(start, words_of(found, "r", span.words), asked.days)
 
 
 def _of_lake(asked: _Asked, last: datetime) -> _Counted:

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 import engage
 from engage.analysis.bitmaps import pair_counts
-from engage.analysis.followed import bit_counts, first_counts
+from engage.analysis.followed import bit_counts, first_counts, followed_counts
 from engage.analysis.retention_days import latest
 from engage.lake.derived.folding import fold
 from engage.lake.derived.manifest import survey
@@ -272,7 +272,15 @@ PEOPLE = st.lists(st.tuples(st.integers(0, 2**130 - 1), st.integers(0, 2**130 - 
 
 @pytest.mark.parametrize("until_the_end", [False, True])
 @pytest.mark.parametrize(
-    "spans", [[(1, 1), (2, 4), (60, 80)], [(1, 1), (2, 2), (3, 3)], [(k, k) for k in range(5, 75)], [(200, 200)], []]
+    "spans",
+    [
+        [(1, 1), (2, 4), (60, 80)],
+        [(1, 1), (2, 2), (3, 3)],
+        [(1, 1), (2, 10**9)],
+        [(k, k) for k in range(5, 75)],
+        [(200, 200)],
+        [],
+    ],
 )
 @given(
     people=PEOPLE,
@@ -296,6 +304,10 @@ def test_pairs_are_counted_as_one_by_one(
     same = pair_counts(columns[1], columns[1], periods, spans, until_the_end=until_the_end, threads=threads)
     back = _words([returned for _, returned in first] * often, periods)
     found_first = first_counts(begun, back, periods, spans, until_the_end=until_the_end)
+    days = len(spans) if spans == [(k, k) for k in range(1, len(spans) + 1)] else 0
+    followed = followed_counts(begun, back, days)
+    assert followed[0] == len(begun)
+    assert until_the_end or not days or followed.tolist() == found_first.sum(axis=0).tolist()
     here = [returned for _, returned in people if returned]
     found_lowest = first_counts(None, _words(here * often, periods), periods, spans, until_the_end=until_the_end)
     lowest = [(returned & -returned, returned) for returned in here]
@@ -305,7 +317,7 @@ def test_pairs_are_counted_as_one_by_one(
             started = [returned for start, returned in those if start >> period & 1]
             expected = [len(started)]
             for low, high in spans:
-                last = periods if until_the_end else high
+                last = periods if until_the_end else min(high, periods)
                 expected.append(sum(any(r >> period + k & 1 for k in range(low, last + 1)) for r in started))
             assert counted[period].tolist() == [often * number for number in expected]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -76,18 +77,27 @@ class Manifest:
     @classmethod
     def read(cls, settings: Settings, table: Table | State) -> Manifest | None:
         """Read a table's manifest; None where there is none that this version can use."""
+        path = manifest_file(settings, table)
         try:
-            values = json.loads(manifest_file(settings, table).read_text(encoding="utf-8"))
-            if values["version"] != _VERSION or values["timezone"] != settings.timezone:
-                return None
-            covered = {
-                name: (int(size), int(changed))
-                for name, (size, changed) in values["covered"].items()
-                if not name.endswith(f"/{SEED_NAME}")  # it was named once
-            }
-            return cls(values["timezone"], covered, tuple(Part(**part) for part in values["parts"]))
+            status = path.stat()
+            found = _parsed(path, status.st_ino, status.st_ctime_ns, status.st_size)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+        return found if found and found.timezone == settings.timezone else None
+
+
+@lru_cache(8)
+def _parsed(path: Path, inode: int, changed: int, size: int) -> Manifest | None:
+    """A manifest as it was when its file was renamed to its place; None where it is of another version."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if values["version"] != _VERSION:
+        return None
+    covered = {
+        name: (int(size), int(changed))
+        for name, (size, changed) in values["covered"].items()
+        if not name.endswith(f"/{SEED_NAME}")  # it was named once
+    }
+    return Manifest(values["timezone"], covered, tuple(Part(**part) for part in values["parts"]))
 
 
 @dataclass(frozen=True, slots=True)
