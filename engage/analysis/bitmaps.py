@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engage.lake.derived.user_days import WORD
 
-__all__ = ["Counts", "Words", "pair_counts"]
+__all__ = ["Counts", "Words", "pair_counts", "plain_from"]
 
 Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -78,11 +78,11 @@ def _later(
     if until_the_end:
         back = np.bitwise_or.accumulate(back[::-1], axis=0)[::-1]
         spans = [(low, low) for low, _ in spans]
-    if spans and all(low == high == spans[0][0] + place for place, (low, high) in enumerate(spans)):
+    if (first := plain_from(spans)) is not None:
         missing = periods + spans[-1][1] - len(back)
         if missing > 0:  # beyond the last period nobody is back
             back = np.concatenate([back, np.zeros((missing, back.shape[1]), np.uint64)])
-        rows = np.lib.stride_tricks.sliding_window_view(back[spans[0][0] :], len(spans), axis=0).transpose(0, 2, 1)
+        rows = np.lib.stride_tricks.sliding_window_view(back[first:], len(spans), axis=0).transpose(0, 2, 1)
         return lambda first, size: rows[first : first + size]
 
     def of_spans(first: int, size: int) -> Words:
@@ -94,6 +94,12 @@ def _later(
         return found
 
     return of_spans
+
+
+def plain_from(spans: Sequence[tuple[int, int]]) -> int | None:
+    """The first period of spans that are one period each and follow one another; None where they are not, or none."""
+    is_plain = all(low == high == spans[0][0] + place for place, (low, high) in enumerate(spans))
+    return spans[0][0] if spans and is_plain else None
 
 
 def _transposed(columns: Sequence[Words]) -> Words:

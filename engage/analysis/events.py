@@ -10,7 +10,16 @@ from typing import Any
 from engage.errors import QueryError
 from engage.vocabulary import MESSAGE_EVENTS
 
-__all__ = ["OPERATORS", "Binder", "EventSet", "Selector", "property_condition", "select_events", "selector_name"]
+__all__ = [
+    "OPERATORS",
+    "Binder",
+    "EventSet",
+    "Selector",
+    "operators_of",
+    "property_condition",
+    "select_events",
+    "selector_name",
+]
 
 Selector = str | Mapping[str, Any] | None
 """An event's name; None for any activity; or ``{"event": name or None, "where": {property: condition}}``."""
@@ -104,16 +113,26 @@ def selector_name(selector: Selector) -> str:
 
 
 def _in_words(name: str, condition: Any) -> str:
-    if not isinstance(condition, Mapping):
-        condition = {"is_not_set": True} if condition is None else {"in" if _is_list(condition) else "eq": condition}
-    elif "op" in condition:
-        condition = {condition["op"]: condition.get("value")}
     told = []
-    for operator, value in condition.items():
+    for operator, value in operators_of(condition):
         sign = (_COMPARED | {"ne": "≠"}).get(operator, operator.replace("_", " "))
-        shown = "" if operator in ("is_set", "is_not_set") else ", ".join(map(str, value)) if _is_list(value) else value
-        told.append(f"{name} {sign} {shown}".strip())
+        values = [] if operator in ("is_set", "is_not_set") else value if _is_list(value) else [value]
+        told.append(f"{name} {sign} {', '.join(map(str, values))}".strip())
     return " and ".join(told)
+
+
+def operators_of(condition: Any) -> list[tuple[str, Any]]:
+    """A condition on a property as operators, each one of :data:`OPERATORS` if there is such a one, and their values.
+
+    Args:
+        condition: As for :func:`property_condition`.
+    """
+    if condition is None:
+        return [("is_not_set", True)]
+    if not isinstance(condition, Mapping):
+        return [("in" if _is_list(condition) else "eq", condition)]
+    pairs = [(condition["op"], condition.get("value"))] if "op" in condition else condition.items()
+    return [(_SYMBOLS.get(str(operator), str(operator)), value) for operator, value in pairs]
 
 
 def property_condition(name: str, condition: Any, binder: Binder, properties: str = "properties") -> str:
@@ -131,14 +150,10 @@ def property_condition(name: str, condition: Any, binder: Binder, properties: st
     """
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
     text = f"json_extract_string({properties}, {binder.bind(pointer)})"
-    if not isinstance(condition, Mapping):
-        if condition is None:
-            return f"{text} is null"
-        return _compare(text, "in" if _is_list(condition) else "eq", condition, binder, name)
-    if "op" in condition:
-        return _compare(text, str(condition["op"]), condition.get("value"), binder, name)
-    parts = [_compare(text, str(operator), value, binder, name) for operator, value in condition.items()]
-    return "(" + " and ".join(parts) + ")" if parts else "true"
+    parts = [_compare(text, operator, value, binder, name) for operator, value in operators_of(condition)]
+    if isinstance(condition, Mapping) and "op" not in condition:
+        return "(" + " and ".join(parts) + ")" if parts else "true"
+    return parts[0]
 
 
 def _is_list(value: object) -> bool:
@@ -146,7 +161,6 @@ def _is_list(value: object) -> bool:
 
 
 def _compare(text: str, operator: str, value: Any, binder: Binder, name: str) -> str:
-    operator = _SYMBOLS.get(operator, operator)
     if operator in ("is_set", "is_not_set"):
         is_set = (operator == "is_set") == (value is None or bool(value))
         return f"{text} is {'not ' if is_set else ''}null"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engage.analysis.bitmaps import Counts, Words
+from engage.analysis.bitmaps import Counts, Words, plain_from
 from engage.lake.derived.user_days import WORD
 
 __all__ = ["bit_counts", "first_counts", "followed_counts"]
@@ -39,9 +39,8 @@ def first_counts(
     """
     found = np.zeros((periods, len(spans) + 1), np.int64)
     block = max(_BLOCK, periods << 8)  # no fewer than there are tallies
-    for low in range(0, len(returns[0]), block):
-        words = [column[low : low + block] for column in returns]
-        start = _lowest(words) if begun is None else begun[low : low + block].astype(np.uint16)
+    for people, words in _blocks(returns, block):
+        start = _lowest(words) if begun is None else begun[people].astype(np.uint16)
         found[:, 0] += np.bincount(start, minlength=periods)
         if spans:
             own = _from_start(words, start, spans, until_the_end=until_the_end)
@@ -62,11 +61,9 @@ def followed_counts(begun: NDArray[np.integer], returns: Sequence[Words], period
     """
     found = np.zeros(periods + 1, np.int64)
     found[0] = len(begun)
-    spans = [(period, period) for period in range(1, periods + 1)]
-    for low in range(0, len(begun) if spans else 0, _BLOCK):
-        words = [column[low : low + _BLOCK] for column in returns]
-        start = begun[low : low + _BLOCK].astype(np.uint16)
-        found[1:] += _tallied(None, 1, _from_start(words, start, spans, until_the_end=False), periods)[0]
+    for people, words in _blocks(returns):
+        own = _shifted(words, begun[people].astype(np.uint16) + np.uint16(1), -(-periods // WORD))
+        found[1:] += _tallied(None, 1, own, periods)[0]
     return found
 
 
@@ -78,10 +75,16 @@ def bit_counts(columns: Sequence[Words], periods: int) -> Counts:
         periods: How many periods there are.
     """
     found = np.zeros(periods, np.int64)
-    for low in range(0, len(columns[0]), _BLOCK):
-        words = [column[low : low + _BLOCK] for column in columns]
+    for _, words in _blocks(columns):
         found += _tallied(None, 1, words, periods)[0]
     return found
+
+
+def _blocks(columns: Sequence[Words], size: int = _BLOCK) -> Iterator[tuple[slice, list[Words]]]:
+    """Some people after others: which they are, and their words."""
+    for low in range(0, len(columns[0]), size):
+        people = slice(low, low + size)
+        yield people, [column[people] for column in columns]
 
 
 def _lowest(columns: Sequence[Words]) -> NDArray[np.uint16]:
@@ -108,8 +111,7 @@ def _from_start(
     if until_the_end:
         words = _ever_after(words)
         spans = [(low, low) for low, _ in spans]
-    first = spans[0][0]
-    if all(low == high == first + place for place, (low, high) in enumerate(spans)):
+    if (first := plain_from(spans)) is not None:
         return _shifted(words, start + np.uint16(first), -(-len(spans) // WORD))
     own = _shifted(words, start, min(max(high for _, high in spans) // WORD + 1, len(words)))
     told = [np.zeros(len(start), np.uint64) for _ in range(-(-len(spans) // WORD))]

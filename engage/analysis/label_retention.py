@@ -147,7 +147,7 @@ _NOBODY: _Counted = (np.empty(0, np.int64), np.empty(0, np.int64))
 def _of_derived(asked: _Asked, last: datetime, reading: DerivedReading) -> _Counted | None:
     """Counted from the derived tables, where they can tell."""
     calendar, label, event = asked.calendar, asked.label, asked.event
-    first = reading.tables.first_message
+    first = reading.tables.labels.first_at
     if first is not None and (asked.is_rest or calendar.number(last) - calendar.number(first) >= 2 * WORD):
         first = reading.frame(reading.tables.first_sent(event, label)).item()  # so that no more words are read
     if first is None or first > last:

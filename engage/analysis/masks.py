@@ -75,7 +75,7 @@ class DerivedMasks:
     @property
     def is_from_the_start(self) -> bool:
         """See :class:`Masks`."""
-        first = self.derived.first_event
+        first = self.derived.days.first_at
         return first is None or self.span.calendar.number(first) >= self.span.first
 
     def done(self, event: Selector, *, with_begun: bool, among: str = "true") -> str:

@@ -8,12 +8,12 @@ into the syntax tree as literals.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-from engage.analysis.events import Binder, property_condition, select_events
+from engage.analysis.events import Binder, operators_of, property_condition, select_events
 from engage.analysis.segment_conditions import Condition, Did, InSegment, Instant, Profile, Sent
 from engage.analysis.segment_tree import Group, Leaf, candidates, leaves, normal_form, times
 from engage.analysis.sql_text import clause, conjuncts, indented, literal, lower_case, slug
@@ -218,18 +218,15 @@ class _Writer:
 
 def _holds_of_unset(wanted: object) -> bool:
     """Whether a condition on a property holds of someone who has not got it."""
-    if not isinstance(wanted, Mapping):
-        return wanted is None
-    pairs = [(wanted["op"], wanted.get("value"))] if "op" in wanted else wanted.items()
-    return all(_operator_holds_of_unset(str(operator), value) for operator, value in pairs)
+    return all(_operator_holds_of_unset(operator, value) for operator, value in operators_of(wanted))
 
 
 def _operator_holds_of_unset(operator: str, value: object) -> bool:
     if operator in ("is_set", "is_not_set"):
         return (operator == "is_not_set") == (value is None or bool(value))
-    if operator in ("eq", "=", "=="):
+    if operator == "eq":
         return value is None
-    if operator in ("ne", "!=", "<>"):
+    if operator == "ne":
         return value is not None
     return operator in ("not_in", "not_contains")
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from engage.lake.derived.manifest import Part, Survey, folder, stamp, survey
+from engage.lake.derived.manifest import Survey, folder, survey
 from engage.lake.derived.table import Table
 from engage.lake.derived.user_days import USER_DAYS
 from engage.lake.derived.user_labels import USER_LABELS
 from engage.query.derived_profiles import profiles_sql
 from engage.query.files import literal
+from engage.query.shipped import is_shipped
 from engage.settings import Settings
-from engage.template import template_root
 
 __all__ = ["NOTHING", "Derived", "find_derived"]
 
@@ -30,7 +28,6 @@ NOTHING = "0::ubigint"
 
 _VIEWS = ("user_events", "activity", "identities", "events", "notifications")
 _FRESH = 16 * 2**20  # bytes of files beside the tables that cost little; else a quarter of all
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"date=(?!0001-01-01|9999-12-31)\d{4}-\d\d-\d\d")
 _PERSON = "coalesce(row.user_id, person.user_id, row.anonymous_id)"
 _MET = "left join identities as person on person.anonymous_id = row.anonymous_id"
@@ -55,7 +52,7 @@ def find_derived(
     Returns:
         None where they are missing, stale, behind by more than a quarter, or could give another answer than the lake.
     """
-    if known_at is not None or not _is_shipped(settings):
+    if known_at is not None or not is_shipped(settings, _VIEWS):
         return None
     tables = (USER_DAYS, USER_LABELS) if with_labels else (USER_DAYS,)
     surveys = {table.name: survey(settings, table) for table in tables}
@@ -64,7 +61,7 @@ def find_derived(
             return None
         if any(_DATE.fullmatch(name.split("/", 1)[0]) is None for name in found.fresh):
             return None
-    labels = surveys.get(USER_LABELS.name, Survey(None, {}, {}))
+    labels = surveys.get(USER_LABELS.name, Survey())
     derived = Derived(settings, as_of, surveys[USER_DAYS.name], labels)
     return derived if derived.end_day is None or _is_midnight(as_of, settings.timezone) else None
 
@@ -76,23 +73,6 @@ def _is_midnight(as_of: datetime | None, timezone: str) -> bool:
     local = as_of.astimezone(ZoneInfo(timezone))
     before = (as_of - timedelta(microseconds=1)).astimezone(ZoneInfo(timezone))
     return before.date() < local.date()
-
-
-def _is_shipped(settings: Settings, names: Sequence[str] = _VIEWS) -> bool:
-    shipped = template_root() / "sql" / "lake"
-    own = settings.sql / "lake"
-    try:
-        return own == shipped or all(
-            _is_same(shipped, path, *stamp(path)) for path in (own / f"{name}.sql" for name in names)
-        )
-    except OSError:
-        return False
-
-
-@lru_cache(256)
-def _is_same(shipped: Path, path: Path, size: int, changed: int) -> bool:
-    """Whether a file, at a time of change, is that of the same name among those shipped."""
-    return path.read_bytes() == (shipped / path.name).read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +99,7 @@ class Derived:
     @property
     def last(self) -> datetime | None:
         """The time of the last event or message in the tables, so far as they are open; None where they are empty."""
-        parts = [*_parts(self.days), *_parts(self.labels)]
-        if not parts:
-            return None
-        return _EPOCH + timedelta(microseconds=max(part.last for part in parts))
-
-    @property
-    def first_event(self) -> datetime | None:
-        """A time before which there is no event; None where there is none at all."""
-        return _first(self.days)
-
-    @property
-    def first_message(self) -> datetime | None:
-        """A time before which there is no message; None where there is none at all."""
-        return _first(self.labels)
+        return max((part.last_at for part in (*self.days.parts, *self.labels.parts)), default=None)
 
     def fresh_latest(self) -> str | None:
         """SQL of one row: `latest`, the time of the last event or message in the files beside the tables; None where
@@ -153,7 +120,7 @@ class Derived:
             label: The label.
         """
         told = self._told(f"event_name = {literal(event)} and label = {literal(label)}")
-        parts = _parts(self.labels)
+        parts = self.labels.parts
         is_one_row = len(parts) == 1 and parts[0].is_base and not parts[0].anonymous and not self.labels.fresh
         begun = told if is_one_row else f"select user_id, min(first_at) as first_at from ({told}) group by user_id"
         hidden = "" if self.is_all_visible else f" where first_at < {literal(self.as_of)}"
@@ -193,7 +160,7 @@ class Derived:
         wanted = "row.event_name is null" if event is None else f"row.event_name = {event}"
         if extra:
             wanted = f"({wanted} or row.event_name in ({', '.join(literal(name) for name in extra)}))"
-        years = {part.year for part in _parts(self.days)} | self._fresh_years()
+        years = {part.year for part in self.days.parts} | self._fresh_years()
         columns = dict.fromkeys(sorted(years), ("row.n as n", "row.first_at as first_at", "row.last_at as last_at"))
         added = {"n": "sum(n)::bigint", "first_at": "min(first_at)", "last_at": "max(last_at)"}
         if is_set:
@@ -211,7 +178,7 @@ class Derived:
                 words are all nothing are not read.
         """
         wanted = "row.event_name is null" if event is None else f"row.event_name = {event}"
-        years = {part.year for part in _parts(self.days)} | self._fresh_years()
+        years = {part.year for part in self.days.parts} | self._fresh_years()
         columns = {
             year: ["row.first_at", *(f"{sql} as m{k}" for k, sql in enumerate(words(year)))]
             for year in sorted(years)
@@ -224,7 +191,7 @@ class Derived:
 
     def profiles(self) -> str | None:
         """SQL of the relation `profiles`, where it is the one shipped and the table of states can tell."""
-        return profiles_sql(self.settings, self.as_of) if _is_shipped(self.settings, ["profiles"]) else None
+        return profiles_sql(self.settings, self.as_of) if is_shipped(self.settings, ["profiles"]) else None
 
     def _told(self, wanted: str) -> str:
         selects = []
@@ -243,7 +210,7 @@ class Derived:
         """What follows `from` for the rows of user labels, each with whether strangers may be among them."""
         root = folder(self.settings, USER_LABELS)
         sources = [
-            (f"read_parquet({literal(str(root / part.name))})", bool(part.anonymous)) for part in _parts(self.labels)
+            (f"read_parquet({literal(str(root / part.name))})", bool(part.anonymous)) for part in self.labels.parts
         ]
         if self.labels.fresh:
             sources.append((f"({self._fresh(USER_LABELS, self.labels)})", True))
@@ -268,7 +235,7 @@ class Derived:
             is_set: Whether rows are left as they are, and not added up.
         """
         settled, moving = [], []
-        for part in _parts(self.days):
+        for part in self.days.parts:
             if part.year not in columns:
                 continue
             chosen = ", ".join(columns[part.year])
@@ -317,21 +284,9 @@ class Derived:
     def _fresh_years(self) -> set[int]:
         """Years that fresh files may have rows of, by their folders' UTC dates; a zone is less than a day away."""
         years = set()
-        for name in self.days.fresh:
-            day = date.fromisoformat(name.split("/", 1)[0].removeprefix("date="))
+        for day in self.days.fresh_days:
             years |= {(day + timedelta(days=days)).year for days in (-1, 0, 1)}
         return years
-
-
-def _parts(found: Survey) -> tuple[Part, ...]:
-    return found.manifest.parts if found.manifest else ()
-
-
-def _first(found: Survey) -> datetime | None:
-    """The time of the first row in a table, or the beginning of the first day beside it."""
-    firsts = [_EPOCH + timedelta(microseconds=part.first) for part in _parts(found)]
-    days = [name.split("/", 1)[0].removeprefix("date=") for name in found.fresh]
-    return min([*firsts, *(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in days)], default=None)
 
 
 def _files(settings: Settings, table: Table, names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from engage.lake.derived.manifest import folder, survey
 from engage.lake.derived.profile_states import PROFILE_STATES, merged
@@ -33,7 +33,7 @@ def profiles_sql(settings: Settings, as_of: datetime | None) -> str | None:
     if found.manifest is None or found.size(fresh=True) > _FRESH or len(found.manifest.parts) != 1:
         return None
     (part,) = found.manifest.parts
-    if as_of is not None and datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=part.last) >= as_of:
+    if as_of is not None and part.last_at >= as_of:
         return None
     states = f"read_parquet({literal(str(folder(settings, PROFILE_STATES) / part.name))})"
     if not part.anonymous and not found.fresh:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from engage.settings import Settings
 __all__ = ["Manifest", "Part", "Stamp", "Survey", "folder", "manifest_file", "stamp", "survey"]
 
 _VERSION = f"3, DuckDB {duckdb.__version__}"  # another DuckDB may know other rules of time zones
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Stamp = tuple[int, int]
 """A file's size in bytes and time of change in nanoseconds."""
@@ -48,6 +51,16 @@ class Part:
     first: int
     last: int
     is_base: bool = False
+
+    @property
+    def first_at(self) -> datetime:
+        """The earliest time in them."""
+        return _EPOCH + timedelta(microseconds=self.first)
+
+    @property
+    def last_at(self) -> datetime:
+        """The latest time in them."""
+        return _EPOCH + timedelta(microseconds=self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +123,25 @@ class Survey:
         fresh: Those of them that are not folded in.
     """
 
-    manifest: Manifest | None
-    files: dict[str, Stamp]
-    fresh: dict[str, Stamp]
+    manifest: Manifest | None = None
+    files: dict[str, Stamp] = field(default_factory=dict)
+    fresh: dict[str, Stamp] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The files that hold the table."""
+        return self.manifest.parts if self.manifest else ()
+
+    @property
+    def fresh_days(self) -> list[date]:
+        """The UTC dates that fresh files are of."""
+        return [date.fromisoformat(name.split("/", 1)[0].removeprefix("date=")) for name in self.fresh]
+
+    @property
+    def first_at(self) -> datetime | None:
+        """A time before which the dataset has no row: the first in the table, or the first fresh day; None for none."""
+        begun = [datetime.combine(day, time(), UTC) for day in self.fresh_days]
+        return min([*(part.first_at for part in self.parts), *begun], default=None)
 
     def size(self, *, fresh: bool = False) -> int:
         """Bytes of the dataset's files, or of the fresh ones."""
@@ -150,12 +179,12 @@ def survey(settings: Settings, table: Table | State) -> Survey:
 def _files(dataset: Path) -> dict[str, Stamp]:
     found: dict[str, Stamp] = {}
     try:
-        dates = [entry for entry in os.scandir(dataset) if entry.is_dir()]
+        days = [entry for entry in os.scandir(dataset) if entry.is_dir()]
     except FileNotFoundError:
         return found
-    for date in dates:
-        for entry in os.scandir(date):
+    for day in days:
+        for entry in os.scandir(day):
             if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.name != SEED_NAME:
                 status = entry.stat()
-                found[f"{date.name}/{entry.name}"] = (status.st_size, status.st_mtime_ns)
+                found[f"{day.name}/{entry.name}"] = (status.st_size, status.st_mtime_ns)
     return found
